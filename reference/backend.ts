@@ -1,0 +1,142 @@
+// # Backends
+//
+// A backend runs primitive operations on the tensors of one device. The reference itself is a
+// backend, and so is `meta`, which runs nothing; host and CUDA kernels register themselves here
+// when they are loaded. Nothing else in the library knows how many there are.
+
+import { didYouMean } from "./errors.js";
+import type { Device, Shape, Tensor } from "./tensor.js";
+
+/** An input as a reference loop sees it: its sizes, and its numbers as JavaScript numbers. */
+export interface Values {
+  readonly shape: Shape;
+  readonly data: Float32Array | Float64Array | Uint8Array;
+}
+
+/**
+ * One step that a backend can run: a forward operation, a gradient, or an optimiser's update.
+ *
+ * `run` is the reference: it reads `inputs` (null where an optional one was left out) and fills
+ * `outputs`, which arrive as zeros in float64 and are rounded once to the result's own type.
+ */
+export interface Primitive {
+  /** `conv2d`, `conv2d_backward_weight`: the name of its kernel as well. */
+  readonly name: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  run(
+    inputs: readonly (Values | null)[],
+    outputs: readonly (Float64Array | null)[],
+    outputShapes: readonly (Shape | null)[],
+    options: object,
+  ): void;
+  /** Products that are added up: the usual measure of a layer's work. */
+  multiplyAdds(
+    inputs: readonly (Shape | null)[],
+    outputs: readonly (Shape | null)[],
+    options: object,
+  ): number;
+  /** For operations on images: which input pixels an output pixel sees. */
+  window?:
+    | ((
+        inputs: readonly (Shape | null)[],
+        outputs: readonly (Shape | null)[],
+        options: object,
+      ) => ReceptiveWindow)
+    | undefined;
+}
+
+/** The window that an output pixel sees, per axis `[rows, columns]`; for receptive fields. */
+export interface ReceptiveWindow {
+  readonly kernel: readonly [number, number];
+  readonly stride: readonly [number, number];
+  readonly padding: readonly [number, number];
+}
+
+export interface Backend {
+  readonly device: Device;
+  /** Whether its numbers live in JavaScript's memory. */
+  readonly host: boolean;
+  run(
+    primitive: Primitive,
+    inputs: readonly (Tensor | null)[],
+    outputs: readonly (Tensor | null)[],
+    options: object,
+  ): void;
+}
+
+// ## The reference as a backend
+
+/** Integers come as float64, exact up to $2^{53}$. */
+function values(tensor: Tensor): Values {
+  const { shape, data } = tensor;
+  return { shape, data: data instanceof BigInt64Array ? Float64Array.from(data, Number) : data };
+}
+
+/** Runs `primitive`'s own loops in float64 and rounds each result once. */
+export function runReference(
+  primitive: Primitive,
+  inputs: readonly (Tensor | null)[],
+  outputs: readonly (Tensor | null)[],
+  options: object,
+): void {
+  const results = outputs.map((y) => y && new Float64Array(y.size));
+  primitive.run(
+    inputs.map((x) => x && values(x)),
+    results,
+    outputs.map((y) => y && y.shape),
+    options,
+  );
+  outputs.forEach((y, k) => {
+    if (y === null) return;
+    if (y.data instanceof BigInt64Array) y.data.set(Array.from(results[k]!, BigInt));
+    else y.data.set(results[k]!);
+  });
+}
+
+const backends = new Map<Device, Backend>([
+  ["cpu", { device: "cpu", host: true, run: runReference }],
+  ["reference", { device: "reference", host: true, run: runReference }],
+  ["meta", { device: "meta", host: false, run: () => {} }],
+]);
+
+/** Makes a device available, or replaces the one of that name. */
+export function registerBackend(backend: Backend): void {
+  backends.set(backend.device, backend);
+}
+
+/** The names of all devices that can compute or trace now. */
+export const devices = (): Device[] => [...backends.keys()];
+
+/** Throws: RangeError for a device that is not there, with the nearest name. */
+export function backendOf(device: Device): Backend {
+  const backend = backends.get(device);
+  if (backend === undefined)
+    throw new RangeError(
+      `there is no device "${device}".${didYouMean(device, backends.keys())} ` +
+        `Available here: ${devices().join(", ")}`,
+    );
+  return backend;
+}
+
+// ## The device that new tensors go to
+
+let current: Device = "cpu";
+
+export const defaultDevice = (): Device => current;
+
+/**
+ * Runs `body` with `device` as the place of every new tensor, as `with torch.device(…)` does.
+ *
+ * `withDevice("meta", () => new LeNet())` builds a network that has shapes and no numbers.
+ */
+export function withDevice<T>(device: Device, body: () => T): T {
+  backendOf(device);
+  const before = current;
+  current = device;
+  try {
+    return body();
+  } finally {
+    current = before;
+  }
+}
