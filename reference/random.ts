@@ -103,11 +103,11 @@ function fma64(a: number, b: number, c: number): number {
 // they are used up, and each scrambled on its way out. Of a 64-bit seed it takes the low half.
 //
 // What PyTorch makes of the words depends on its build. This is version 2.13 on x86 with AVX2,
-// which is also what it runs on a CPU with AVX-512. Its kernels for CPUs without AVX2 and for ARM
-// round in other places, so that there the last bits differ. On each path:
+// which is also what it runs on a CPU with AVX-512. Without AVX2 it rounds in other places, so that
+// last bits differ; the same is to be expected on ARM. On each path:
 //
-// - uniform float32: $u$ is the low 24 bits of a word over $2^{24}$; float64: the low 53 bits of two
-//   words, the first one high, over $2^{53}$. Then $u (\mathit{to} - \mathit{from}) +
+// - uniform float32: $u$ is the low 24 bits of a word over $2^{24}$; float64: the low 53 bits of
+//   two words, the first one high, over $2^{53}$. Then $u (\mathit{to} - \mathit{from}) +
 //   \mathit{from}$ fused, in the element type; where that rounds up to `to`, it becomes `from`.
 // - fewer than 16 normal numbers: Box–Muller in float64, one pair after another; the second
 //   number of a pair waits in the generator for the next call.
