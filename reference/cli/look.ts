@@ -1,0 +1,59 @@
+// # convnotes summary, devices and models
+//
+// What there is, and what a network is made of, without computing anything.
+
+import type { Command } from "commander";
+import { defaultDevice, devices } from "../backend.js";
+import { models, modelNamed } from "../models/index.js";
+import { recipes } from "../train/recipes.js";
+import { formatSummary, summarize } from "../summary.js";
+import { sizes } from "./flags.js";
+
+export function addSummary(program: Command): void {
+  program
+    .command("summary")
+    .summary("layers, shapes, parameters and cost of a network")
+    .argument("<model>", "a network's name; `convnotes models` lists them")
+    .option("--input <sizes>", "shape of the input, such as 1,1,28,28", sizes)
+    .option("--json", "print the table as JSON")
+    .action((name: string, flags: { input?: number[]; json?: boolean }) => {
+      const model = modelNamed(name);
+      const summary = summarize(model.create, flags.input ?? [1, ...model.inputShape]);
+      console.log(flags.json ? JSON.stringify(summary, null, 2) : formatSummary(summary));
+      if (summary.error !== undefined) process.exitCode = 1;
+    });
+}
+
+export function addDevices(program: Command): void {
+  program
+    .command("devices")
+    .summary("where this machine can compute")
+    .option("--json", "print the list as JSON")
+    .action((flags: { json?: boolean }) => {
+      const list = devices().map((name) => ({ name, standard: name === defaultDevice() }));
+      if (flags.json) console.log(JSON.stringify(list));
+      else for (const d of list) console.log(d.standard ? `${d.name} (default)` : d.name);
+    });
+}
+
+export function addModels(program: Command): void {
+  program
+    .command("models")
+    .summary("the networks of the notes and how they are trained")
+    .option("--json", "print the list as JSON")
+    .action((flags: { json?: boolean }) => {
+      if (flags.json) {
+        console.log(JSON.stringify(models.map((m) => ({ ...m, recipe: recipes.get(m.name) }))));
+        return;
+      }
+      const width = Math.max(...models.map((m) => m.name.length));
+      for (const { name, title, inputShape } of models) {
+        const recipe = recipes.get(name);
+        const how =
+          recipe &&
+          `, ${recipe.epochs} epochs, ${recipe.optimizer.name} ${recipe.optimizer.lr}, ` +
+            `batch ${recipe.batchSize}`;
+        console.log(`${name.padEnd(width)}  ${title} (${inputShape.join("×")}${how ?? ""})`);
+      }
+    });
+}

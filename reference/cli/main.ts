@@ -1,0 +1,41 @@
+// # The command
+//
+// `convnotes train|eval|predict|summary|devices|models`. Each command is a file of its own; here
+// they are put together, and whatever goes wrong is said in one line rather than a stack.
+
+import { Command } from "commander";
+import { version } from "../version.js";
+import { addEval, addPredict } from "./evaluate.js";
+import { addDevices, addModels, addSummary } from "./look.js";
+import { addTrain } from "./train.js";
+
+const program = new Command("convnotes")
+  .description(
+    "Convolutional networks, from the formula on the page to verified training.\n" +
+      "Start with: convnotes train lenet",
+  )
+  .version(version)
+  .showSuggestionAfterError()
+  .configureHelp({ sortSubcommands: false });
+
+addTrain(program);
+addEval(program);
+addPredict(program);
+addSummary(program);
+addDevices(program);
+addModels(program);
+
+// A reader that has seen enough, such as `head`, is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const { message, stack } = error as Error;
+  console.error(`convnotes: ${message}`);
+  if (process.env.CONVNOTES_DEBUG) console.error(stack);
+  process.exitCode = 1;
+}

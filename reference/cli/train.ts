@@ -1,0 +1,272 @@
+// # convnotes train
+//
+// Runs a recipe and keeps its folder. The loop itself (train/loop.ts) knows nothing of terminals
+// and files; this command prints, logs, draws and saves what the loop tells it.
+
+import type { Command } from "commander";
+import { backendOf } from "../backend.js";
+import type { TrainingData } from "../data/dataset.js";
+import { didYouMean } from "../errors.js";
+import { modelNamed } from "../models/index.js";
+import { manualSeed } from "../random.js";
+import type { Run } from "../train/checkpoint.js";
+import {
+  beginning,
+  checkFinite,
+  DivergedError,
+  type EpochEvent,
+  makeOptimizer,
+  train,
+} from "../train/loop.js";
+import { type OptimizerSettings, type Recipe, recipes } from "../train/recipes.js";
+import { RunFolder } from "../train/run_folder.js";
+import { version } from "../version.js";
+import { type DataFlags, dataOptions, loadData } from "./data.js";
+import { atLeast, fraction, oneOf, UsageError, wholeNumber } from "./flags.js";
+import { report } from "./progress.js";
+
+interface Flags extends DataFlags {
+  epochs?: number;
+  batchSize?: number;
+  lr?: number;
+  optimizer?: OptimizerSettings["name"];
+  momentum?: number;
+  weightDecay?: number;
+  resize?: number;
+  seed?: number;
+  device?: string;
+  run?: string;
+  resume?: string;
+  maxBatches?: number;
+  checkpointEvery?: number;
+}
+
+/** Seconds of work that a sudden end may cost, unless --checkpoint-every says otherwise. */
+const CHECKPOINT_INTERVAL_S = 30;
+
+export function addTrain(program: Command): void {
+  const command = program
+    .command("train")
+    .summary("train a network on Fashion-MNIST and keep the run in a folder")
+    .description(
+      "Trains a network by the notes' recipe and leaves a run folder: log, curves, a page that " +
+        "shows them, checkpoint and weights. What is left out comes from the recipe.",
+    )
+    .argument("[model]", "a network's name; `convnotes models` lists them")
+    .option("--epochs <n>", "passes over the training images", wholeNumber(1))
+    .option("--batch-size <n>", "images in one step", wholeNumber(1))
+    .option("--optimizer <name>", "adam, adamw or sgd", oneOf("adam", "adamw", "sgd"))
+    .option("--lr <x>", "learning rate", atLeast(0))
+    .option("--momentum <x>", "for sgd", fraction)
+    .option("--weight-decay <x>", "shrinks weights in every step", atLeast(0))
+    .option("--resize <pixels>", "side of the images that the network sees", wholeNumber(1))
+    .option("--seed <n>", "determines weights, order and dropout (default: 0)", wholeNumber(0))
+    .option("--device <name>", "where to compute; `convnotes devices` lists them (default: cpu)")
+    .option("--run <folder>", "where the run is kept (default: runs/MODEL-1, -2, …)")
+    .option("--resume <folder>", "go on with a run that was stopped")
+    .option("--max-batches <n>", "end each epoch after so many steps, for a quick try", wholeNumber(1))
+    .option(
+      "--checkpoint-every <n>",
+      `save after so many steps (default: every ${CHECKPOINT_INTERVAL_S} s and after each epoch)`,
+      wholeNumber(1),
+    );
+  dataOptions(command)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  convnotes train lenet                     the notes' LeNet by its recipe
+  convnotes train lenet --epochs 1          one pass over the images
+  convnotes train vgg --resize 64 --max-batches 20
+  convnotes train --resume runs/lenet-1     go on after Ctrl-C, a crash or a power cut
+  convnotes train --resume runs/lenet-1 --epochs 20    …and train longer
+
+Ctrl-C saves a checkpoint and says how to go on; a second Ctrl-C ends at once.`,
+    )
+    .action((model: string | undefined, flags: Flags) => runTrain(model, flags));
+}
+
+async function runTrain(modelName: string | undefined, flags: Flags): Promise<void> {
+  const { folder, data, run, recipe } = await (flags.resume === undefined
+    ? begin(modelName, flags)
+    : resume(modelName, flags.resume, flags));
+  const { device, maxBatches } = folder.settings;
+  console.log(`data: ${data.source}`);
+  console.log(`run: ${folder.path} (${recipe.model} on ${device}, seed ${folder.settings.seed})`);
+
+  const interrupt = watchInterrupt();
+  const save = () => {
+    checkFinite(run.model, run.progress);
+    folder.saveCheckpoint(run);
+  };
+  const images = Math.min(
+    data.train.count,
+    (maxBatches ?? Number.POSITIVE_INFINITY) * recipe.batchSize,
+  );
+  const epochReport = () =>
+    report(
+      `epoch ${run.progress.epoch}/${recipe.epochs}`,
+      images,
+      run.progress.batch * recipe.batchSize,
+    );
+  let bar = epochReport();
+  let savedAt = performance.now();
+  try {
+    const events = train({ ...run, recipe, ...data, device, maxBatches });
+    for (const event of events) {
+      if (event.type === "step") {
+        folder.log(event);
+        bar.advance(event.examples, `loss ${event.loss.toFixed(4)}`);
+        const due =
+          flags.checkpointEvery === undefined
+            ? performance.now() - savedAt > CHECKPOINT_INTERVAL_S * 1000
+            : event.batch % flags.checkpointEvery === 0;
+        if (due) {
+          save();
+          savedAt = performance.now();
+        }
+      } else if (event.type === "epoch") {
+        bar.end();
+        folder.log(event);
+        printEpoch(event, recipe.epochs);
+        save();
+        folder.draw();
+        savedAt = performance.now();
+        bar = epochReport();
+      }
+      // Lets signals and the terminal have their turn between two steps.
+      await new Promise(setImmediate);
+      if (interrupt.requested && event.type !== "validation") {
+        bar.end();
+        save();
+        folder.draw();
+        console.log(
+          `\nstopped and saved at epoch ${run.progress.epoch}, after batch ${run.progress.batch}.\n` +
+            `Go on with: convnotes train --resume ${folder.path}`,
+        );
+        process.exitCode = 130;
+        return;
+      }
+    }
+  } catch (error) {
+    bar.end();
+    if (error instanceof DivergedError && folder.hasCheckpoint)
+      error.message += `. The last good checkpoint is kept in ${folder.path}`;
+    throw error;
+  } finally {
+    bar.end();
+    interrupt.stop();
+  }
+  folder.saveWeights(run);
+  folder.draw();
+  console.log(`weights: ${folder.weightsFile}\ncurves: ${folder.pageFile}`);
+}
+
+function printEpoch(e: EpochEvent, epochs: number): void {
+  const line = (loss: number, accuracy: number) =>
+    `loss = ${loss.toFixed(4)} acc = ${accuracy.toFixed(4)}`;
+  console.log(`epoch ${e.epoch}/${epochs}: ${line(e.loss, e.accuracy)}`);
+  console.log(`Validation: ${line(e.validationLoss, e.validationAccuracy)}`);
+}
+
+// ## Beginning and resuming
+
+interface Prepared {
+  readonly folder: RunFolder;
+  readonly data: TrainingData;
+  readonly run: Run;
+  readonly recipe: Recipe;
+}
+
+async function begin(modelName: string | undefined, flags: Flags): Promise<Prepared> {
+  if (modelName === undefined)
+    throw new UsageError("train: name a network, such as `convnotes train lenet`");
+  const model = modelNamed(modelName);
+  const standard = recipes.get(model.name);
+  if (standard === undefined)
+    throw new UsageError(
+      `train: there is no recipe for ${model.name}.${didYouMean(model.name, recipes.keys())} ` +
+        `Recipes: ${[...recipes.keys()].join(", ")}`,
+    );
+  const recipe = withFlags(standard, flags);
+  const device = flags.device ?? "cpu";
+  backendOf(device);
+  const data = await loadData(flags);
+  const seed = flags.seed ?? 0;
+  const folder = RunFolder.create(
+    {
+      convnotes: version,
+      recipe,
+      seed,
+      device,
+      data: data.source,
+      trainImages: data.train.count,
+      maxBatches: flags.maxBatches,
+    },
+    flags.run,
+  );
+  return { folder, data, recipe, run: freshRun(recipe, seed, device) };
+}
+
+async function resume(
+  modelName: string | undefined,
+  path: string,
+  flags: Flags,
+): Promise<Prepared> {
+  const folder = RunFolder.open(path);
+  const { settings } = folder;
+  if (modelName !== undefined && modelName !== settings.recipe.model)
+    throw new UsageError(
+      `train: ${path} is a run of ${settings.recipe.model}, not of ${modelName}; ` +
+        `leave the name out to go on with it`,
+    );
+  for (const name of ["batchSize", "lr", "optimizer", "seed", "resize", "run"] as const)
+    if (flags[name] !== undefined)
+      throw new UsageError(
+        `train: --${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} cannot change when a ` +
+          `run is resumed; it would no longer be the same run`,
+      );
+  const recipe = { ...settings.recipe, epochs: flags.epochs ?? settings.recipe.epochs };
+  const data = await loadData(flags);
+  if (data.train.count !== settings.trainImages)
+    throw new UsageError(
+      `train: the run was begun on ${settings.trainImages} images (${settings.data}), but now ` +
+        `there are ${data.train.count} (${data.source}); give the same data with --data`,
+    );
+  const run = freshRun(recipe, settings.seed, settings.device);
+  folder.restore(run);
+  return { folder, data, recipe, run };
+}
+
+function freshRun(recipe: Recipe, seed: number, device: string): Run {
+  manualSeed(seed);
+  const model = modelNamed(recipe.model).create().to(device);
+  const optimizer = makeOptimizer(model, recipe.optimizer);
+  return { name: recipe.model, model, optimizer, progress: beginning() };
+}
+
+function withFlags(recipe: Recipe, flags: Flags): Recipe {
+  const name = flags.optimizer ?? recipe.optimizer.name;
+  return {
+    ...recipe,
+    epochs: flags.epochs ?? recipe.epochs,
+    batchSize: flags.batchSize ?? recipe.batchSize,
+    pipeline: flags.resize === undefined ? recipe.pipeline : { resize: flags.resize },
+    optimizer: {
+      name,
+      lr: flags.lr ?? recipe.optimizer.lr,
+      momentum: flags.momentum ?? recipe.optimizer.momentum,
+      weightDecay: flags.weightDecay ?? recipe.optimizer.weightDecay,
+    },
+  };
+}
+
+function watchInterrupt(): { readonly requested: boolean; stop(): void } {
+  const state = { requested: false, stop: () => void process.off("SIGINT", onSignal) };
+  const onSignal = () => {
+    if (state.requested) process.exit(130);
+    state.requested = true;
+  };
+  process.on("SIGINT", onSignal);
+  return state;
+}
