@@ -8,6 +8,7 @@ import { ShapeError } from "./errors.js";
 import { reshape } from "./ops/reshape.js";
 import { sum } from "./ops/sum.js";
 import { sameShape, type Shape, showShape, strides, type Tensor } from "./tensor.js";
+import { walk } from "./walk.js";
 
 /** The common shape. Throws: ShapeError when two sizes differ and neither is 1. */
 export function broadcastShape(a: Shape, b: Shape): number[] {
@@ -42,20 +43,7 @@ export function broadcast(
       return axis < 0 || operand.shape[axis] === 1 ? 0 : own[axis];
     });
   });
-  const index = new Array<number>(shape.length).fill(0);
-  let [a, b] = [0, 0];
-  const size = shape.reduce((product, d) => product * d, 1);
-  for (let i = 0; i < size; i++) {
-    visit(i, a, b);
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      a += steps[0][axis];
-      b += steps[1][axis];
-      if (++index[axis] < shape[axis]) break;
-      a -= steps[0][axis] * shape[axis];
-      b -= steps[1][axis] * shape[axis];
-      index[axis] = 0;
-    }
-  }
+  walk(shape, steps[0], steps[1], visit);
 }
 
 /** The gradient `dy` of a broadcast result, summed over every axis that was repeated. */

@@ -4,7 +4,8 @@
 // that tells for every element of the input to which element of the result it belongs.
 
 import { ShapeError } from "./errors.js";
-import { type Shape, showShape, sizeOf, strides } from "./tensor.js";
+import { type Shape, showShape, strides } from "./tensor.js";
+import { walk } from "./walk.js";
 
 interface Axes {
   readonly dim?: number | readonly number[];
@@ -37,6 +38,16 @@ export function keptShape(shape: Shape, options: Axes): number[] {
   return shape.flatMap((d, i) => (!axes.includes(i) ? [d] : options.keepdim ? [1] : []));
 }
 
+/** Throws: ShapeError when nothing lies along `axes`: no elements have no largest. */
+export function expectElements(shape: Shape, axes: readonly number[]): void {
+  const empty = axes.find((axis) => shape[axis] === 0);
+  if (empty !== undefined)
+    throw new ShapeError(
+      `there is no largest of no elements: axis ${empty} of ${showShape(shape)} is empty`,
+      "input",
+    );
+}
+
 /**
  * Visits every element `i` of `shape`, in order, with the result `k` that it belongs to.
  */
@@ -46,17 +57,6 @@ export function reduced(
   visit: (i: number, k: number) => void,
 ): void {
   const kept = shape.map((d, i) => (axes.includes(i) ? 1 : d));
-  const step = strides(kept).map((s, i) => (axes.includes(i) ? 0 : s));
-  const index = new Array<number>(shape.length).fill(0);
-  const size = sizeOf(shape);
-  let k = 0;
-  for (let i = 0; i < size; i++) {
-    visit(i, k);
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      k += step[axis];
-      if (++index[axis] < shape[axis]) break;
-      k -= step[axis] * shape[axis];
-      index[axis] = 0;
-    }
-  }
+  const steps = strides(kept).map((s, i) => (axes.includes(i) ? 0 : s));
+  walk(shape, steps, steps, visit);
 }
