@@ -298,10 +298,12 @@ export function defineOp<
   ): void {
     const values = { ...byName(tensors), ...results(outputs) };
     const read = (n: string) => (values as Record<string, Tensor | null>)[n];
-    const rules = Object.values<LoopGradient<I, R, O> | ComposedGradient<I, R, O> | undefined>(
-      definition.gradients ?? {},
-    );
-    const saved = rules.flatMap((rule) => rule!.needs.map((n) => read(n)));
+    // Only what the wanted gradients read counts as saved: the rest may be overwritten freely.
+    const saved = names.flatMap((name, i) => {
+      const wanted = isList(definition.inputs[0]) || tensors[i]?.requiresGrad;
+      const rule = definition.gradients?.[name as Plain<I[number]>];
+      return wanted && rule !== undefined ? rule.needs.map((n) => read(n)) : [];
+    });
     const [y] = outputs;
     record(stem, y!, tensors, [...new Set(saved.filter((t) => t !== null))], (index, dy) => {
       const name = isList(definition.inputs[0]) ? names[0] : names[index];
