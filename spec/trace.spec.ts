@@ -142,7 +142,7 @@ function step(device: Device) {
     sgd(bias, bias.grad!, null, { lr: 0.5 });
     return error;
   });
-  return { graph, before, weight, bias, momentum, loss };
+  return { graph, before, image, labels, weight, bias, momentum, loss };
 }
 
 const named = (graph: Graph, name: string): GraphNode =>
@@ -215,6 +215,14 @@ describe("trace", () => {
         }
     }
     assert.equal(known.size, graph.values.length);
+  });
+
+  it("names the tensor for what was there before: the inputs, and the 1 that backward begins with", () => {
+    const { graph, image, weight, bias, labels, momentum } = step("reference");
+    const sources = graph.values.flatMap((v) => (v.source === null ? [] : [v.source]));
+    const [one] = sources.splice(4, 1);
+    assert.deepEqual(sources, [image, weight, bias, labels, momentum]);
+    assert.deepEqual(one.toArray(), 1);
   });
 
   it("gives a view the storage of what it views, and all else storage of its own", () => {
