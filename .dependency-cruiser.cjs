@@ -1,0 +1,73 @@
+// # The arrows between the wings
+//
+// reference ← spec ← kernels, reference ← kernels, reference ← extension; nothing points back.
+
+/** What reference/index.ts reaches runs in a browser; the rest of reference may use Node and npm. */
+const nodeParts =
+  "^reference/(cli/|node\\.ts|files/atomic\\.ts|train/run_folder\\.ts|data/(fashion_mnist|download|prefetch)\\.ts)";
+
+module.exports = {
+  forbidden: [
+    { name: "no-cycles", severity: "error", from: {}, to: { circular: true } },
+    {
+      name: "reference-stands-alone",
+      comment: "reference imports nothing of the other wings",
+      severity: "error",
+      from: { path: "^reference/" },
+      to: { path: "^(spec|kernels|extension|docs)/" },
+    },
+    {
+      name: "core-runs-in-a-browser",
+      comment: "what index.ts reaches imports neither Node nor npm packages",
+      severity: "error",
+      from: { path: "^reference/", pathNot: nodeParts },
+      to: { dependencyTypes: ["core", "npm", "npm-dev", "npm-no-pkg", "npm-unknown"] },
+    },
+    {
+      name: "core-does-not-reach-node-parts",
+      severity: "error",
+      from: { path: "^reference/", pathNot: nodeParts },
+      to: { path: nodeParts },
+    },
+    {
+      name: "spec-uses-public-entries",
+      severity: "error",
+      from: { path: "^spec/" },
+      to: { path: "^reference/", pathNot: "^reference/(index|node)\\.ts$" },
+    },
+    {
+      name: "spec-points-down-only",
+      severity: "error",
+      from: { path: "^spec/" },
+      to: { path: "^(kernels|extension|docs)/" },
+    },
+    {
+      name: "kernels-and-extension-are-leaves",
+      severity: "error",
+      from: { path: "^kernels/" },
+      to: { path: "^(extension|docs)/" },
+    },
+    {
+      name: "extension-uses-reference-only",
+      severity: "error",
+      from: { path: "^extension/" },
+      to: { path: "^(kernels|spec|docs)/" },
+    },
+    { name: "not-resolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
+    {
+      name: "declared",
+      comment: "an npm package that is used must be in a package.json",
+      severity: "error",
+      from: {},
+      to: { dependencyTypes: ["npm-no-pkg", "npm-unknown"] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "(^|/)(dist|build)/" },
+    tsConfig: { fileName: "tsconfig.json" },
+    // Types that refer to each other make no cycle when the program runs.
+    tsPreCompilationDeps: false,
+    enhancedResolveOptions: { extensions: [".ts", ".js", ".mjs", ".json"] },
+  },
+};
