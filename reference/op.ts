@@ -100,7 +100,10 @@ export interface OpDefinition<I extends readonly string[], R extends readonly st
   /** The result's element type. Default: the first input's. */
   readonly dtype?: DType;
   /** The shape of the result (of each, if there are several); throws a ShapeError. */
-  shape(inputs: Named<I, Meta>, options: O): R["length"] extends 1 ? Shape : Results<R, Shape | null>;
+  shape(
+    inputs: Named<I, Meta>,
+    options: O,
+  ): R["length"] extends 1 ? Shape : Results<R, Shape | null>;
   forward(
     inputs: Named<I, Values>,
     y: R["length"] extends 1 ? Result : Results<R, Result>,
@@ -232,8 +235,7 @@ export function defineOp<
       definition.multiplyAdds?.(byName(inputs), outputs[0]!, options as O) ?? 0,
     window:
       definition.window &&
-      ((inputs, outputs, options) =>
-        definition.window!(byName(inputs), outputs[0]!, options as O)),
+      ((inputs, outputs, options) => definition.window!(byName(inputs), outputs[0]!, options as O)),
   };
 
   const gradients = new Map<string, LoopGradient<I, R, O> & { primitive: Primitive }>();
@@ -277,8 +279,7 @@ export function defineOp<
       if (shape === null) return null;
       const target = names.indexOf(resultNames[k]);
       if (target >= 0) return tensors[target];
-      if (definition.view)
-        return new Tensor(shape, first.dtype, first.device, first.storage);
+      if (definition.view) return new Tensor(shape, first.dtype, first.device, first.storage);
       return emptyTensor(shape, definition.dtype ?? first.dtype, first.device);
     });
     if (definition.view) observer?.view(first, outputs[0]!);
@@ -310,12 +311,7 @@ export function defineOp<
       const rule = definition.gradients?.[name as Plain<I[number]>];
       if (rule === undefined)
         throw new TypeError(`${stem}: has no gradient for ${name}; use detach() on it`);
-      if ("compose" in rule)
-        return rule.compose(
-          { ...values, dy } as Parameters<typeof rule.compose>[0],
-          options,
-          index,
-        );
+      if ("compose" in rule) return rule.compose({ ...values, dy }, options, index);
       const { primitive, needs } = gradients.get(name)!;
       const x = tensors[index]!;
       const dx = emptyTensor(x.shape, x.dtype, x.device);

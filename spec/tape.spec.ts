@@ -226,8 +226,7 @@ describe("tape", () => {
   it("records nothing about gradients themselves", () => {
     const x = leaf([1, 2]);
     sum(mul(x, x)).backward();
-    assert.equal(x.grad?.requiresGrad, false);
-    assert.equal(x.grad?.node, null);
+    assert.deepEqual([x.grad!.requiresGrad, x.grad!.node], [false, null]);
   });
 
   // ## Ownership

@@ -132,8 +132,9 @@ function step(device: Device) {
     weight.copy_(fromData(Float32Array.from({ length: 27 }, wave), [3, 1, 3, 3]));
     labels.copy_(tensor([11, 4], { dtype: "int64" }));
   }
-  const before = new Map([weight, bias, momentum].map((t) => [t.storage, t.storage.data!]));
-  for (const [storage, data] of before) before.set(storage, data?.slice());
+  const before = new Map<Storage, TensorData>();
+  for (const { storage } of [weight, bias, momentum])
+    if (storage.data !== null) before.set(storage, storage.data.slice());
   const { graph, result: loss } = trace(() => {
     const y = avgPool2d(relu(conv2d(image, weight, bias)), { kernelSize: 2 });
     const error = crossEntropy(flatten(y), labels, null);

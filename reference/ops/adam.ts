@@ -37,7 +37,7 @@ export const adam = defineOp("adam", {
   outputs: ["param", "exp_avg", "exp_avg_sq"],
 
   // ## Shape: all alike
-  shape({ param, grad, exp_avg, exp_avg_sq }, _: AdamOptions) {
+  shape({ param, grad, exp_avg, exp_avg_sq }) {
     expectShape("grad", grad.shape, param.shape, "that of param");
     expectShape("exp_avg", exp_avg.shape, param.shape, "that of param");
     expectShape("exp_avg_sq", exp_avg_sq.shape, param.shape, "that of param");
