@@ -261,6 +261,14 @@ export class Tensor {
     return moved;
   }
 
+  /** Moves this very tensor, as `to` would move a copy: whoever holds it sees it moved. */
+  move_(target: Device | DType): this {
+    const { dtype, device, storage } = this.to(target);
+    Object.assign(this, { dtype, device, storage });
+    this.grad = this.grad?.to(target) ?? null;
+    return this;
+  }
+
   /** `Tensor([64, 10], float32, cpu)` */
   toString(): string {
     return `Tensor(${showShape(this.shape)}, ${this.dtype}, ${this.device})`;
