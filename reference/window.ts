@@ -51,7 +51,11 @@ const axisNames = ["height", "width"] as const;
  * padding, or a number that is not whole.
  */
 export function windowOf(options: WindowOptions): Window {
-  const read = (name: "kernelSize" | "stride" | "padding" | "dilation", value: Pair, least: number) => {
+  const read = (
+    name: "kernelSize" | "stride" | "padding" | "dilation",
+    value: Pair,
+    least: number,
+  ) => {
     for (const v of pair(value))
       if (!Number.isInteger(v) || v < least)
         throw new ShapeError(`${name} must be a whole number of at least ${least}, got ${v}`, name);

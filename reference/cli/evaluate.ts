@@ -136,11 +136,16 @@ function drawing({ images, height, width }: ImageDataset, index: number): string
 }
 
 /** The network whose weights `path` holds, and what its images go through. */
-function trained(path: string, device: string): { model: Module; name: string; pipeline: Pipeline } {
+function trained(
+  path: string,
+  device: string,
+): { model: Module; name: string; pipeline: Pipeline } {
   backendOf(device);
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined)
-    throw new UsageError(`there is no ${path}; give ${weightsHelp}, as "convnotes train" leaves it`);
+    throw new UsageError(
+      `there is no ${path}; give ${weightsHelp}, as "convnotes train" leaves it`,
+    );
   const folder = stats.isDirectory() ? RunFolder.open(path) : undefined;
   const file = folder?.weightsFile ?? path;
   if (folder !== undefined && !statSync(file, { throwIfNoEntry: false }))

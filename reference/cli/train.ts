@@ -64,7 +64,11 @@ export function addTrain(program: Command): void {
     .option("--device <name>", "where to compute; `convnotes devices` lists them (default: cpu)")
     .option("--run <folder>", "where the run is kept (default: runs/MODEL-1, -2, …)")
     .option("--resume <folder>", "go on with a run that was stopped")
-    .option("--max-batches <n>", "end each epoch after so many steps, for a quick try", wholeNumber(1))
+    .option(
+      "--max-batches <n>",
+      "end each epoch after so many steps, for a quick try",
+      wholeNumber(1),
+    )
     .option(
       "--checkpoint-every <n>",
       `save after so many steps (default: every ${CHECKPOINT_INTERVAL_S} s and after each epoch)`,

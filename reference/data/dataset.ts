@@ -21,7 +21,7 @@ export interface ImageDataset {
 }
 
 /** A data set to learn from and one to be judged on; `source` is one line on where they are from. */
-export interface ImageData {
+export interface TrainingData {
   readonly train: ImageDataset;
   readonly test: ImageDataset;
   readonly source: string;
@@ -45,17 +45,22 @@ export const fashionClasses: readonly string[] = [
   "Ankle boot",
 ];
 
-/** A data file that is not what it should be. The message says which, where, and how to mend it. */
+/**
+ * A data file that is not what it should be.
+ *
+ * The message is `FILE, byte OFFSET: what was found, what was expected. How to mend it.`
+ */
 export class DataError extends Error {
   override readonly name = "DataError";
 
   constructor(
-    /** The file, as the user knows it. */
+    /** The file or folder, as the user knows it. */
     readonly file: string,
-    message: string,
-    /** Where in the (unpacked) file, counted from 0 in bytes. */
-    readonly offset?: number,
+    problem: string,
+    /** Where in the file, counted from 0 in bytes; absent when it is about the file as a whole. */
+    readonly offset: number | undefined,
+    remedy: string,
   ) {
-    super(offset === undefined ? `${file}: ${message}` : `${file}, byte ${offset}: ${message}`);
+    super(`${file}${offset === undefined ? "" : `, byte ${offset}`}: ${problem}. ${remedy}`);
   }
 }

@@ -41,8 +41,8 @@ export function parseIdx(
   rank: number,
   { file, remedy = WHOLE_COPY }: IdxFile,
 ): Idx {
-  const refuse = (offset: number, message: string): DataError =>
-    new DataError(file, `${message}. ${remedy}`, offset);
+  const refuse = (offset: number, problem: string): DataError =>
+    new DataError(file, problem, offset, remedy);
 
   const magic = [0, 0, UNSIGNED_BYTE, rank];
   const headerBytes = 4 + 4 * rank;
@@ -137,16 +137,18 @@ export function datasetFromIdx(
   if (numbers.length !== count)
     throw new DataError(
       labels.file,
-      `${numbers.length} labels, expected ${count}, one for each image of ${images.file}. ${remedy}`,
+      `${numbers.length} labels, expected ${count}, one for each image of ${images.file}`,
       4,
+      remedy,
     );
   const bad = numbers.findIndex((label) => label >= classes.length);
   if (bad !== -1)
     throw new DataError(
       labels.file,
       `label ${bad} is ${numbers[bad]}, expected 0 to ${classes.length - 1}, ` +
-        `one of the ${classes.length} classes. ${remedy}`,
+        `one of the ${classes.length} classes`,
       labels.bytes.length - count + bad,
+      remedy,
     );
   return { name, classes, images: pixels, labels: numbers, count, height, width };
 }

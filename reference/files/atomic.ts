@@ -46,7 +46,7 @@ export function writeAtomically(path: string, bytes: Uint8Array | string): void 
       const file = openSync(temporary, "w");
       try {
         const buffer = typeof bytes === "string" ? Buffer.from(bytes) : bytes;
-        for (let at = 0; at < buffer.length; ) at += writeSync(file, buffer, at);
+        for (let at = 0; at < buffer.length;) at += writeSync(file, buffer, at);
         fsyncSync(file);
       } finally {
         closeSync(file);

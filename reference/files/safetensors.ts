@@ -134,7 +134,8 @@ export function decodeSafetensors(bytes: Uint8Array, file: string): SafetensorsF
   ranges.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   let covered = 0;
   for (const [from, to] of ranges) {
-    if (from !== covered) return refuse(`tensors overlap or leave a gap at ${covered}`, start + from);
+    if (from !== covered)
+      return refuse(`tensors overlap or leave a gap at ${covered}`, start + from);
     covered = to;
   }
   if (covered !== bytes.length - start)

@@ -58,9 +58,7 @@ export class Dropout extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return this.training && this.p > 0
-      ? dropout(x, { p: this.p, ...dropoutState.nextLayer() })
-      : x;
+    return this.training && this.p > 0 ? dropout(x, { p: this.p, ...dropoutState.nextLayer() }) : x;
   }
 
   override extraRepr(): string {

@@ -88,7 +88,6 @@ export class BatchNorm1d extends BatchNorm {
 /** Normalises each channel over images and pixels. Shape: `[N, C, H, W]` → same. */
 export class BatchNorm2d extends BatchNorm {
   protected override checkAxes(x: Tensor): void {
-    if (x.ndim !== 4)
-      throw new ShapeError(`expected 4 axes, got ${showShape(x.shape)}`, "input");
+    if (x.ndim !== 4) throw new ShapeError(`expected 4 axes, got ${showShape(x.shape)}`, "input");
   }
 }

@@ -16,8 +16,7 @@ class SequentialModule extends Module {
   constructor(...modules: readonly (Module | Readonly<Record<string, Module>>)[]) {
     super();
     const [first] = modules;
-    const named =
-      modules.length === 1 && !(first instanceof Module) ? first : { ...modules };
+    const named = modules.length === 1 && !(first instanceof Module) ? first : { ...modules };
     Object.assign(this, named);
   }
 
@@ -108,9 +107,7 @@ export class ModuleList extends Module {
       else runs.push({ first: i, last: i, text });
     });
     return runs.map(({ first, last, text }) =>
-      first === last
-        ? `(${first}): ${text}`
-        : `(${first}-${last}): ${last - first + 1} x ${text}`,
+      first === last ? `(${first}): ${text}` : `(${first}-${last}): ${last - first + 1} x ${text}`,
     );
   }
 }

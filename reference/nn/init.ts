@@ -12,10 +12,7 @@ import { defaultGenerator, type Generator } from "../random.js";
 import { ShapeError } from "../errors.js";
 import { showShape, type Shape, type Tensor } from "../tensor.js";
 
-function fill(
-  tensor: Tensor,
-  draw: (data: Float32Array | Float64Array) => void,
-): Tensor {
+function fill(tensor: Tensor, draw: (data: Float32Array | Float64Array) => void): Tensor {
   tensor.storage.version++;
   const { data } = tensor.storage;
   if (data instanceof Float32Array || data instanceof Float64Array) draw(data);

@@ -15,7 +15,10 @@ export class CrossEntropyLoss extends Module {
   readonly #weight: Tensor | null;
   readonly #options: CrossEntropyOptions;
 
-  constructor({ weight = null, ...options }: CrossEntropyOptions & { weight?: Tensor | null } = {}) {
+  constructor({
+    weight = null,
+    ...options
+  }: CrossEntropyOptions & { weight?: Tensor | null } = {}) {
     super();
     this.#weight = weight;
     this.#options = options;

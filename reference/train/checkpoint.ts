@@ -51,9 +51,10 @@ const stored = (t: Tensor): StoredTensor => ({
 
 /** The bytes of a checkpoint. */
 export function encodeCheckpoint(run: Run, logBytes: number): Uint8Array {
-  const tensors = storedState(run.model).map(
-    ([name, t]): [string, StoredTensor] => [`model.${name}`, t],
-  );
+  const tensors = storedState(run.model).map(([name, t]): [string, StoredTensor] => [
+    `model.${name}`,
+    t,
+  ]);
   const withNames = (value: unknown, path: string): unknown => {
     if (value instanceof Tensor) {
       tensors.push([path, stored(value)]);

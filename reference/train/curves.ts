@@ -57,11 +57,19 @@ export function curveSvg(history: History, which: Curve): string {
   const at = (s: StepEvent) => s.epoch - 1 + s.batch / stepsPerEpoch;
   const values = [...steps.map((s) => s[which]), ...epochs.map((e) => e[validationOf[which]])];
   const right = Math.max(1, ...epochs.map((e) => e.epoch), ...steps.slice(-1).map(at));
-  const top = which === "accuracy" ? 1 : Math.max(1e-9, values.reduce((a, b) => Math.max(a, b), 0));
+  const top =
+    which === "accuracy"
+      ? 1
+      : Math.max(
+          1e-9,
+          values.reduce((a, b) => Math.max(a, b), 0),
+        );
   const x = (epoch: number) => margin.left + (epoch / right) * plot.width;
   const y = (value: number) => margin.top + (1 - value / top) * plot.height;
   const path = (points: readonly (readonly [number, number])[]) =>
-    points.map(([u, v], i) => `${i === 0 ? "M" : "L"}${x(u).toFixed(1)} ${y(v).toFixed(1)}`).join("");
+    points
+      .map(([u, v], i) => `${i === 0 ? "M" : "L"}${x(u).toFixed(1)} ${y(v).toFixed(1)}`)
+      .join("");
 
   const shown = thinned(steps);
   const mean = thinned(runningMean(steps, which, Math.max(1, Math.round(stepsPerEpoch / 10))));

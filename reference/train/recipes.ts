@@ -34,10 +34,22 @@ const adam = (lr: number): OptimizerSettings => ({ name: "adam", lr });
 const recipeList: readonly Recipe[] = [
   { model: "lenet", epochs: 10, batchSize: 128, optimizer: adam(0.003), pipeline: {} },
   { model: "lenet_bn", epochs: 10, batchSize: 128, optimizer: adam(0.003), pipeline: {} },
-  { model: "alexnet", epochs: 10, batchSize: 128, optimizer: adam(0.003), pipeline: { resize: 224 } },
+  {
+    model: "alexnet",
+    epochs: 10,
+    batchSize: 128,
+    optimizer: adam(0.003),
+    pipeline: { resize: 224 },
+  },
   { model: "vgg", epochs: 20, batchSize: 128, optimizer: adam(0.003), pipeline: { resize: 224 } },
   { model: "nin", epochs: 10, batchSize: 128, optimizer: adam(0.003), pipeline: { resize: 224 } },
-  { model: "googlenet", epochs: 10, batchSize: 128, optimizer: adam(0.003), pipeline: { resize: 96 } },
+  {
+    model: "googlenet",
+    epochs: 10,
+    batchSize: 128,
+    optimizer: adam(0.003),
+    pipeline: { resize: 96 },
+  },
   { model: "resnet", epochs: 10, batchSize: 128, optimizer: adam(0.003), pipeline: { resize: 96 } },
 ];
 

@@ -146,7 +146,10 @@ export class RunFolder {
       ["data", data],
       ["optimiser", `${optimizer.name}, learning rate ${optimizer.lr}`],
       ["batch size", String(recipe.batchSize)],
-      ["image size", pipeline.resize === undefined ? "as stored" : `${String(pipeline.resize)} pixels`],
+      [
+        "image size",
+        pipeline.resize === undefined ? "as stored" : `${String(pipeline.resize)} pixels`,
+      ],
       ["seed", String(seed)],
       ["device", device],
     ];
