@@ -42,8 +42,11 @@ export interface Graph {
   valueOf(tensor: Tensor): GraphValue;
 }
 
-/** Runs `body` and records every step; its result comes beside the graph. */
-export function trace<T>(body: () => T): { graph: Graph; result: T } {
+/**
+ * Runs `body` and records every step; its result comes beside the graph. `body` may ask how many
+ * steps there have been, to know later which were whose.
+ */
+export function trace<T>(body: (stepsSoFar: () => number) => T): { graph: Graph; result: T } {
   const values: GraphValue[] = [];
   const nodes: GraphNode[] = [];
   const current = new Map<Tensor, GraphValue>();
@@ -85,7 +88,7 @@ export function trace<T>(body: () => T): { graph: Graph; result: T } {
         });
       },
     },
-    body,
+    () => body(() => nodes.length),
   );
   const valueOf = (tensor: Tensor): GraphValue => {
     const value = current.get(tensor);

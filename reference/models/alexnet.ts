@@ -1,0 +1,56 @@
+// # AlexNet
+//
+// LeNet's plan, ten times larger: five convolutions, the first with a window of 11×11 pixels, then
+// two linear layers of 4096 units that hold nine tenths of the parameters. Rectifiers instead of
+// sigmoids, maximum instead of average pooling, and dropout to keep the large layers honest.
+//
+// | layer | output | parameters |
+// | --- | --- | ---: |
+
+import {
+  Conv2d,
+  Dropout,
+  Flatten,
+  Linear,
+  MaxPool2d,
+  Module,
+  ReLU,
+  Sequential,
+} from "../nn/index.js";
+import type { Tensor } from "../tensor.js";
+
+/**
+ * Classifies grey images into ten classes.
+ *
+ * Shape: `[N, 1, 224, 224]` → `[N, 10]`; heights and widths from 193 to 224 fit the head.
+ * Source: Krizhevsky, Sutskever and Hinton 2012, for one channel and one device as in the notes.
+ */
+export class AlexNet extends Module {
+  readonly net = new Sequential(
+    new Conv2d(1, 96, 11, { stride: 4, padding: 1 }),
+    new ReLU(),
+    new MaxPool2d(3, { stride: 2 }),
+    new Conv2d(96, 256, 5, { padding: 2 }),
+    new ReLU(),
+    new MaxPool2d(3, { stride: 2 }),
+    new Conv2d(256, 384, 3, { padding: 1 }),
+    new ReLU(),
+    new Conv2d(384, 384, 3, { padding: 1 }),
+    new ReLU(),
+    new Conv2d(384, 256, 3, { padding: 1 }),
+    new ReLU(),
+    new MaxPool2d(3, { stride: 2 }),
+    new Flatten(),
+    new Linear(6400, 4096),
+    new ReLU(),
+    new Dropout(0.5),
+    new Linear(4096, 4096),
+    new ReLU(),
+    new Dropout(0.5),
+    new Linear(4096, 10),
+  );
+
+  override forward(x: Tensor): Tensor {
+    return this.net.call(x);
+  }
+}

@@ -1,0 +1,39 @@
+// # LeNet
+//
+// Two rounds of convolution and pooling halve the image twice and deepen it to 16 channels; three
+// linear layers turn what is left into ten classes. The network that read the digits on cheques,
+// and still the smallest that shows what a convolutional network is.
+//
+// | layer | output | parameters |
+// | --- | --- | ---: |
+
+import { AvgPool2d, Conv2d, Flatten, Linear, Module, Sequential, Sigmoid } from "../nn/index.js";
+import type { Tensor } from "../tensor.js";
+
+/**
+ * Classifies grey images into ten classes.
+ *
+ * Shape: `[N, 1, 28, 28]` → `[N, 10]`.
+ * Source: LeCun et al. 1998, as the notes have it: sigmoid and average pooling throughout, and a
+ * plain linear layer for the Gaussian one at the end.
+ */
+export class LeNet extends Module {
+  readonly net = new Sequential(
+    new Conv2d(1, 6, 5, { padding: 2 }),
+    new Sigmoid(),
+    new AvgPool2d(2, { stride: 2 }),
+    new Conv2d(6, 16, 5),
+    new Sigmoid(),
+    new AvgPool2d(2, { stride: 2 }),
+    new Flatten(),
+    new Linear(400, 120),
+    new Sigmoid(),
+    new Linear(120, 84),
+    new Sigmoid(),
+    new Linear(84, 10),
+  );
+
+  override forward(x: Tensor): Tensor {
+    return this.net.call(x);
+  }
+}
