@@ -128,7 +128,7 @@ export function decodeSafetensors(bytes: Uint8Array, file: string): SafetensorsF
     ranges.push([from, to]);
     tensors.set(name, {
       shape,
-      data: new arrayOf[dtype](bytes.slice(start + from, start + to).buffer),
+      data: new arrayOf[dtype](new Uint8Array(bytes.subarray(start + from, start + to)).buffer),
     });
   }
   ranges.sort((a, b) => a[0] - b[0] || a[1] - b[1]);

@@ -36,14 +36,14 @@ const recipe = (optimizer: Recipe["optimizer"]): Recipe => ({
 
 function freshRun(settings: Recipe, seed: number): Run {
   manualSeed(seed);
-  const model = new nn.Sequential(
+  const model: nn.Module = new nn.Sequential(
     new nn.Conv2d(1, 3, 3, { padding: 1 }),
     new nn.BatchNorm2d(3),
     new nn.ReLU(),
     new nn.Flatten(),
     new nn.Dropout(0.5),
     new nn.Linear(3 * 64, 10),
-  );
+  ).to("reference");
   const optimizer = makeOptimizer(model, settings.optimizer);
   return { name: "small", model, optimizer, progress: beginning() };
 }
