@@ -21,9 +21,19 @@ export interface BatchNormSettings {
   readonly trackRunningStats?: boolean;
 }
 
+/**
+ * What both share. `weight` and `bias` are `[C]`, or null without `affine`; `running_mean`,
+ * `running_var` (unbiased) are `[C]`, or null without `trackRunningStats`.
+ *
+ * Source: PyTorch's nn.BatchNorm1d and nn.BatchNorm2d. Differs from PyTorch: nowhere.
+ */
 abstract class BatchNorm extends Module {
-  readonly weight: Parameter | null;
-  readonly bias: Parameter | null;
+  weight: Parameter | null;
+  bias: Parameter | null;
+  declare readonly running_mean: Tensor | null;
+  declare readonly running_var: Tensor | null;
+  /** Batches seen in training, int64. Shape: `[]`. */
+  declare readonly num_batches_tracked: Tensor | null;
   readonly #numFeatures: number;
   readonly #settings: Required<BatchNormSettings>;
 
@@ -36,35 +46,31 @@ abstract class BatchNorm extends Module {
     this.#settings = { eps, momentum, affine, trackRunningStats };
     this.weight = affine ? new Parameter(ones([numFeatures])) : null;
     this.bias = affine ? new Parameter(zeros([numFeatures])) : null;
-    if (trackRunningStats) {
-      this.registerBuffer("running_mean", zeros([numFeatures]));
-      this.registerBuffer("running_var", ones([numFeatures]));
-      this.registerBuffer("num_batches_tracked", zeros([], { dtype: "int64" }));
-    }
+    const track = trackRunningStats;
+    this.buffer("running_mean", track ? zeros([numFeatures]) : null);
+    this.buffer("running_var", track ? ones([numFeatures]) : null);
+    this.buffer("num_batches_tracked", track ? zeros([], { dtype: "int64" }) : null);
   }
 
+  /** Throws: ShapeError for an input of the wrong number of axes. */
   protected abstract checkAxes(x: Tensor): void;
 
   override forward(x: Tensor): Tensor {
     this.checkAxes(x);
     const { eps, momentum, trackRunningStats } = this.#settings;
-    const seen = this.training ? this.#countBatch() : 1;
-    return batchNorm(
-      x,
-      this.weight,
-      this.bias,
-      this.buffer("running_mean"),
-      this.buffer("running_var"),
-      { training: this.training || !trackRunningStats, momentum: momentum ?? 1 / seen, eps },
-    );
+    const batches = this.training ? this.#countBatch() : 1;
+    return batchNorm(x, this.weight, this.bias, this.running_mean, this.running_var, {
+      training: this.training || !trackRunningStats,
+      momentum: momentum ?? 1 / batches,
+      eps,
+    });
   }
 
   /** Counts the batch and returns how many there have been. */
   #countBatch(): number {
-    const counter = this.buffer("num_batches_tracked");
+    const counter = this.num_batches_tracked;
     if (counter === null || counter.storage.data === null) return 1;
-    counter.fill_(counter.item() + 1);
-    return counter.item();
+    return counter.fill_(counter.item() + 1).item();
   }
 
   override extraRepr(): string {
@@ -77,17 +83,28 @@ abstract class BatchNorm extends Module {
   }
 }
 
-/** Normalises each feature. Shape: `[N, C]` or `[N, C, L]` → same. */
+/**
+ * Normalises each feature over the batch (and positions).
+ *
+ * Shape: `[N, C]` or `[N, C, L]` → same.
+ * Throws: ShapeError for other inputs, and in training on one value per feature.
+ */
 export class BatchNorm1d extends BatchNorm {
   protected override checkAxes(x: Tensor): void {
     if (x.ndim !== 2 && x.ndim !== 3)
-      throw new ShapeError(`expected 2 or 3 axes, got ${showShape(x.shape)}`, "input");
+      throw new ShapeError(`input must be [N, C] or [N, C, L], got ${showShape(x.shape)}`, "input");
   }
 }
 
-/** Normalises each channel over images and pixels. Shape: `[N, C, H, W]` → same. */
+/**
+ * Normalises each channel over images and pixels.
+ *
+ * Shape: `[N, C, H, W]` → same.
+ * Throws: ShapeError for other inputs, and in training on one value per channel.
+ */
 export class BatchNorm2d extends BatchNorm {
   protected override checkAxes(x: Tensor): void {
-    if (x.ndim !== 4) throw new ShapeError(`expected 4 axes, got ${showShape(x.shape)}`, "input");
+    if (x.ndim !== 4)
+      throw new ShapeError(`input must be [N, C, H, W], got ${showShape(x.shape)}`, "input");
   }
 }

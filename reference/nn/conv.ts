@@ -33,8 +33,8 @@ export interface Conv2dSettings {
  * Source: PyTorch's nn.Conv2d, initial values included. Differs: no padding modes.
  */
 export class Conv2d extends Module {
-  readonly weight: Parameter;
-  readonly bias: Parameter | null;
+  weight: Parameter;
+  bias: Parameter | null;
   readonly #settings: Required<Omit<Conv2dSettings, "bias">>;
 
   constructor(

@@ -63,7 +63,7 @@ export function calculateGain(nonlinearity: Nonlinearity, slope = 0.01): number 
     case "relu":
       return Math.sqrt(2);
     case "leaky_relu":
-      return Math.sqrt(2 / (1 + slope ** 2));
+      return Math.sqrt(2 / (1 + slope * slope));
   }
 }
 

@@ -14,8 +14,8 @@ import { printedBool } from "./printed.js";
  * Source: PyTorch's nn.Linear, initial values included.
  */
 export class Linear extends Module {
-  readonly weight: Parameter;
-  readonly bias: Parameter | null;
+  weight: Parameter;
+  bias: Parameter | null;
 
   constructor(inFeatures: number, outFeatures: number, { bias = true } = {}) {
     super();

@@ -1,30 +1,32 @@
 // # Losses
 
-import { crossEntropy } from "../ops/index.js";
-import type { CrossEntropyOptions } from "../ops/cross_entropy.js";
+import { crossEntropy, type CrossEntropyOptions } from "../ops/index.js";
 import type { Tensor } from "../tensor.js";
 import { Module } from "./module.js";
 
+export interface CrossEntropySettings extends CrossEntropyOptions {
+  /** The importance of each class, a buffer. Shape: `[C]`. Default: all 1. */
+  readonly weight?: Tensor | null;
+}
+
 /**
- * Cross-entropy between logits and class indices (or class probabilities), in nats.
+ * Cross-entropy between logits and class indices (or class probabilities).
  *
- * Shape: `[N, C]` and `[N]` (or `[N, C]`) → a scalar, or `[N]` without reduction.
- * Source: PyTorch's nn.CrossEntropyLoss.
+ * Shape: `[N, C]` and `[N]` (or `[N, C]`) → `[]`, or `[N]` with `reduction: "none"`.
+ * Units: nats.
+ * Source: PyTorch's nn.CrossEntropyLoss; `ops/cross_entropy.ts` has the formula.
  */
 export class CrossEntropyLoss extends Module {
-  readonly #weight: Tensor | null;
+  declare readonly weight: Tensor | null;
   readonly #options: CrossEntropyOptions;
 
-  constructor({
-    weight = null,
-    ...options
-  }: CrossEntropyOptions & { weight?: Tensor | null } = {}) {
+  constructor({ weight = null, ...options }: CrossEntropySettings = {}) {
     super();
-    this.#weight = weight;
+    this.buffer("weight", weight);
     this.#options = options;
   }
 
   override forward(logits: Tensor, target: Tensor): Tensor {
-    return crossEntropy(logits, target, this.#weight, this.#options);
+    return crossEntropy(logits, target, this.weight, this.#options);
   }
 }

@@ -1,10 +1,13 @@
 // # Modules
 //
 // A module is a function with parameters: `forward` says what it computes, and its own properties
-// are what it is made of. A property that holds a module is a child; one that holds a Parameter is
-// a parameter; buffers (values that are saved but not learned) are registered by name. Properties
-// keep the order in which they were assigned, so everything that walks them is in PyTorch's order,
-// and their names are PyTorch's: they are the keys of the state dict.
+// are what it is made of. A property that holds a Module is a child, one that holds a Parameter is
+// learned, and a buffer (running statistics, say) is saved and moved but not learned. Null stands
+// for what was left out, such as a bias. `#private` properties are nobody's business and take no
+// part.
+//
+// Properties stay in the order in which a class declares them, so whoever walks them goes
+// PyTorch's way, and their names are PyTorch's: they are the keys of the state dict.
 
 import { ShapeError } from "../errors.js";
 import { currentPath, inside, type Scope } from "../scope.js";
@@ -18,8 +21,9 @@ import {
   Tensor,
 } from "../tensor.js";
 
-/** A tensor that a module learns. Gradients are kept for it. */
+/** A tensor that a module learns: backward keeps its gradient, an optimiser moves it. */
 export class Parameter extends Tensor {
+  /** Shares the numbers of `value`. Throws: TypeError for integers, which have no gradient. */
   constructor(value: Tensor) {
     super(value.shape, value.dtype, value.device, value.storage);
     this.requiresGrad = true;
@@ -34,39 +38,48 @@ export interface Handle {
   remove(): void;
 }
 
-type PreHook = (module: Module, inputs: readonly Tensor[]) => void;
-type Hook = (module: Module, inputs: readonly Tensor[], output: Tensor) => Tensor | undefined;
+/** Runs before `forward`. */
+export type ForwardPreHook = (module: Module, inputs: readonly Tensor[]) => void;
+
+/** Runs after `forward`; what it returns, if anything, takes the place of the output. */
+export type ForwardHook = (
+  module: Module,
+  inputs: readonly Tensor[],
+  output: Tensor,
+) => Tensor | undefined;
 
 export abstract class Module implements Scope {
   /** Whether dropout drops and batch normalisation uses the batch; see `train` and `eval`. */
   training = true;
-  readonly #buffers = new Map<string, Tensor>();
-  readonly #preHooks = new Set<PreHook>();
-  readonly #hooks = new Set<Hook>();
+  readonly #bufferNames = new Set<string>();
+  readonly #preHooks = new Set<ForwardPreHook>();
+  readonly #hooks = new Set<ForwardHook>();
 
   // ## Running
 
-  /** What the module computes. Call it through `call`, so that hooks and error paths work. */
+  /** What the module computes. Run it with `call`, which also runs hooks and names errors. */
   abstract forward(...inputs: Tensor[]): Tensor;
 
   /**
-   * Runs the module: hooks, then `forward`, then hooks.
+   * Runs the module: the hooks before, `forward`, the hooks after.
    *
-   * Throws: whatever an operation throws; a ShapeError gets the path of the innermost module.
+   * Throws: what an operation throws. A ShapeError says in which module it happened, by the path
+   * below the outermost module that is running: `classification.0 (Linear): linear: …`.
    */
   call(...inputs: Tensor[]): Tensor {
     return inside(this, () => {
       for (const hook of this.#preHooks) hook(this, inputs);
-      let output = this.#forwardNamed(inputs);
+      let output = this.#forwardOrSayWhere(inputs);
       for (const hook of this.#hooks) output = hook(this, inputs, output) ?? output;
       return output;
     });
   }
 
-  #forwardNamed(inputs: Tensor[]): Tensor {
+  #forwardOrSayWhere(inputs: Tensor[]): Tensor {
     try {
       return this.forward(...inputs);
     } catch (error) {
+      // The innermost module comes first; those around it find the path there.
       if (error instanceof ShapeError && error.path === undefined) {
         error.path = currentPath();
         const place = error.path === "" ? this.getName() : `${error.path} (${this.getName()})`;
@@ -76,63 +89,70 @@ export abstract class Module implements Scope {
     }
   }
 
-  /** Calls `hook` with the module and its inputs before each forward. */
-  registerForwardPreHook(hook: PreHook): Handle {
+  registerForwardPreHook(hook: ForwardPreHook): Handle {
     this.#preHooks.add(hook);
     return { remove: () => void this.#preHooks.delete(hook) };
   }
 
-  /** Calls `hook` after each forward; a tensor that it returns replaces the output. */
-  registerForwardHook(hook: Hook): Handle {
+  registerForwardHook(hook: ForwardHook): Handle {
     this.#hooks.add(hook);
     return { remove: () => void this.#hooks.delete(hook) };
   }
 
   // ## What it is made of
 
-  /** Registers a value that is saved with the module but not learned, and returns it. */
-  protected registerBuffer(name: string, value: Tensor): Tensor {
-    this.#buffers.set(name, value);
-    return value;
+  /**
+   * Makes the property `name` a buffer: saved and moved with the module, but not learned. Declare
+   * it, for its type: `declare readonly running_mean: Tensor | null`.
+   */
+  protected buffer(name: string, value: Tensor | null): void {
+    this.#bufferNames.add(name);
+    Object.assign(this, { [name]: value });
   }
 
-  /** The buffer of that name, or null when the module has none. */
-  protected buffer(name: string): Tensor | null {
-    return this.#buffers.get(name) ?? null;
+  /** The children under all their names, in order. */
+  protected ownChildren(): [name: string, child: Module][] {
+    return Object.entries(this).filter(
+      (entry): entry is [string, Module] => entry[1] instanceof Module,
+    );
   }
 
-  /** The modules directly below this one, in order of assignment. */
-  *namedChildren(): Generator<[name: string, child: Module]> {
-    for (const [name, value] of Object.entries(this))
-      if (value instanceof Module) yield [name, value];
+  #ownParameters(): [name: string, Parameter][] {
+    return Object.entries(this).filter(
+      (entry): entry is [string, Parameter] => entry[1] instanceof Parameter,
+    );
+  }
+
+  #ownBuffers(): [name: string, Tensor][] {
+    return Object.entries(this).filter(
+      (entry): entry is [string, Tensor] =>
+        this.#bufferNames.has(entry[0]) && entry[1] instanceof Tensor,
+    );
+  }
+
+  // Whatever stands under several names is walked once, under the first.
+
+  /** The modules directly below this one. */
+  namedChildren(): Generator<[name: string, child: Module]> {
+    return once(this.ownChildren());
   }
 
   *children(): Generator<Module> {
     for (const [, child] of this.namedChildren()) yield child;
   }
 
-  /** This module (path `""`) and all below it, each once, parents first. */
-  *namedModules(prefix = "", seen = new Set<Module>()): Generator<[path: string, Module]> {
-    if (seen.has(this)) return;
-    seen.add(this);
-    yield [prefix, this];
-    for (const [name, child] of this.namedChildren())
-      yield* child.namedModules(prefix === "" ? name : `${prefix}.${name}`, seen);
+  /** This module, whose path is `""`, and all below it; parents first. */
+  namedModules(): Generator<[path: string, Module]> {
+    return once(this.#tree(""));
   }
 
   *modules(): Generator<Module> {
     for (const [, module] of this.namedModules()) yield module;
   }
 
-  /** The parameters of this module and of all below it, each once. */
-  *namedParameters(): Generator<[name: string, Parameter]> {
-    const seen = new Set<Parameter>();
-    for (const [path, module] of this.namedModules())
-      for (const [name, value] of module.#ownParameters())
-        if (!seen.has(value)) {
-          seen.add(value);
-          yield [join(path, name), value];
-        }
+  /** The parameters of this module and of all below it. */
+  namedParameters(): Generator<[name: string, Parameter]> {
+    return once(this.#below((module) => module.#ownParameters()));
   }
 
   *parameters(): Generator<Parameter> {
@@ -140,14 +160,19 @@ export abstract class Module implements Scope {
   }
 
   /** The buffers of this module and of all below it. */
-  *namedBuffers(): Generator<[name: string, Tensor]> {
-    for (const [path, module] of this.namedModules())
-      for (const [name, value] of module.#buffers) yield [join(path, name), value];
+  namedBuffers(): Generator<[name: string, Tensor]> {
+    return once(this.#below((module) => module.#ownBuffers()));
   }
 
-  *#ownParameters(): Generator<[name: string, Parameter]> {
-    for (const [name, value] of Object.entries(this))
-      if (value instanceof Parameter) yield [name, value];
+  /** Every module under every path that leads to it. */
+  *#tree(path: string): Generator<[path: string, Module]> {
+    yield [path, this];
+    for (const [name, child] of this.ownChildren()) yield* child.#tree(join(path, name));
+  }
+
+  *#below<T>(own: (module: Module) => [name: string, T][]): Generator<[name: string, T]> {
+    for (const [path, module] of this.#tree(""))
+      for (const [name, value] of own(module)) yield [join(path, name), value];
   }
 
   /** The path of `inner` below this module; `""` for this module itself, and for strangers. */
@@ -158,7 +183,7 @@ export abstract class Module implements Scope {
 
   // ## Changing all of it
 
-  /** Calls `visit` with every module, children before parents, each once, and returns this. */
+  /** Calls `visit` with this module and all below it, children first, each once. */
   apply(visit: (module: Module) => void): this {
     const seen = new Set<Module>();
     const walk = (module: Module): void => {
@@ -194,18 +219,18 @@ export abstract class Module implements Scope {
   }
 
   /**
-   * Moves all parameters and buffers to a device or to another floating-point type. Parameters
-   * stay the objects that they were, so an optimiser that holds them goes on working. Integer
-   * buffers keep their type.
+   * Moves parameters, gradients and buffers to the device `target` or, if it is `float32` or
+   * `float64`, gives them that type; buffers that count keep their integers. They stay the
+   * objects that they are, so an optimiser that holds them goes on working.
    *
    * Throws: RangeError for a device that is not there; TypeError for an integer type.
    */
-  to(target: Device | DType): this {
-    if (target in elementBytes && !isFloat(target as DType))
-      throw new TypeError(`a module can be float32 or float64, not ${target}`);
-    const values = [...this.namedParameters(), ...this.namedBuffers()];
-    for (const [, value] of values)
-      if (!(target in elementBytes) || isFloat(value.dtype)) value.move_(target);
+  to(target: Device): this {
+    const isType = target in elementBytes;
+    if (isType && !isFloat(target as DType))
+      throw new TypeError(`${this.getName()}: a module is float32 or float64, not ${target}`);
+    for (const [, value] of [...this.namedParameters(), ...this.namedBuffers()])
+      if (!isType || isFloat(value.dtype)) value.move_(target);
     return this;
   }
 
@@ -213,21 +238,15 @@ export abstract class Module implements Scope {
 
   /** All parameters and buffers under PyTorch's names. The tensors share the module's numbers. */
   stateDict(): StateDict {
-    const state: StateDict = new Map();
-    const collect = (module: Module, prefix: string): void => {
-      for (const [name, value] of module.#ownParameters()) state.set(prefix + name, value.detach());
-      for (const [name, value] of module.#buffers) state.set(prefix + name, value.detach());
-      for (const [name, child] of module.namedChildren()) collect(child, `${prefix}${name}.`);
-    };
-    collect(this, "");
-    return state;
+    const own = this.#below((m) => [...m.#ownParameters(), ...m.#ownBuffers()]);
+    return new Map(Array.from(own, ([name, value]) => [name, value.detach()]));
   }
 
   /**
    * Copies the values of `state` into this module: all of them, or none.
    *
    * With `strict` (the default) the names must be exactly this module's; otherwise names that are
-   * missing or unexpected are only reported.
+   * missing or unexpected are only reported. Element types are converted.
    * Throws: RangeError in PyTorch's words, for names and for sizes that do not fit.
    */
   loadStateDict(
@@ -236,31 +255,47 @@ export abstract class Module implements Scope {
   ): { missingKeys: string[]; unexpectedKeys: string[] } {
     const own = this.stateDict();
     const missingKeys = [...own.keys()].filter((name) => !state.has(name));
-    const unexpectedKeys = [...state.keys()].filter((name) => !own.has(name));
-    const quoted = (names: readonly string[]) => names.map((n) => `"${n}"`).join(", ");
+    const unexpectedKeys = [...this.#unexpected([...state.keys()])];
     const problems: string[] = [];
+    const quoted = (names: readonly string[]) => names.map((n) => `"${n}"`).join(", ");
     if (strict && missingKeys.length > 0)
       problems.push(`Missing key(s) in state_dict: ${quoted(missingKeys)}. `);
     if (strict && unexpectedKeys.length > 0)
       problems.push(`Unexpected key(s) in state_dict: ${quoted(unexpectedKeys)}. `);
+    const copies: [from: Tensor, to: Tensor][] = [];
     for (const [name, target] of own) {
       const value = state.get(name);
-      if (value !== undefined && !sameShape(value.shape, target.shape))
+      if (value === undefined) continue;
+      copies.push([value, target]);
+      if (!sameShape(value.shape, target.shape))
         problems.push(
           `size mismatch for ${name}: copying a param with shape ` +
             `torch.Size(${showShape(value.shape)}) from checkpoint, the shape in current model ` +
             `is torch.Size(${showShape(target.shape)}).`,
         );
+      else if (value.storage.data === null && target.storage.data !== null)
+        problems.push(`no numbers for ${name}: the tensor is on "${value.device}".`);
     }
     if (problems.length > 0)
       throw new RangeError(
         `Error(s) in loading state_dict for ${this.getName()}:\n\t${problems.join("\n\t")}`,
       );
-    for (const [name, target] of own) {
-      const value = state.get(name);
-      if (value !== undefined) target.copy_(value);
-    }
+    for (const [from, to] of copies) to.copy_(from);
     return { missingKeys, unexpectedKeys };
+  }
+
+  /** Names that lead nowhere, in PyTorch's order: by the module at which they go astray. */
+  *#unexpected(names: readonly string[]): Generator<string> {
+    for (const [path, module] of this.#tree("")) {
+      const children = new Set(module.ownChildren().map(([name]) => name));
+      const values = new Set([...module.#ownParameters(), ...module.#ownBuffers()].map(([n]) => n));
+      for (const name of names) {
+        const prefix = join(path, "");
+        if (!name.startsWith(prefix)) continue;
+        const [head, ...rest] = name.slice(prefix.length).split(".");
+        if (!(rest.length > 0 ? children : values).has(head)) yield name;
+      }
+    }
   }
 
   // ## Printing
@@ -285,7 +320,7 @@ export abstract class Module implements Scope {
   }
 
   protected childLines(): string[] {
-    return [...this.namedChildren()].map(([name, child]) => `(${name}): ${indented(child)}`);
+    return this.ownChildren().map(([name, child]) => `(${name}): ${indented(child)}`);
   }
 }
 
@@ -293,3 +328,13 @@ export abstract class Module implements Scope {
 export const indented = (module: Module): string => String(module).replaceAll("\n", "\n  ");
 
 const join = (path: string, name: string): string => (path === "" ? name : `${path}.${name}`);
+
+/** Leaves out values that have come before under another name. */
+function* once<T>(named: Iterable<[string, T]>): Generator<[string, T]> {
+  const seen = new Set<T>();
+  for (const [name, value] of named) {
+    if (seen.has(value)) continue;
+    seen.add(value);
+    yield [name, value];
+  }
+}

@@ -1,6 +1,6 @@
 // # Optimisers and schedules
 
-export { Optimizer, type OptimizerState } from "./optimizer.js";
+export { Optimizer, type OptimizerState, type ParameterState } from "./optimizer.js";
 export { SGD, type SGDSettings } from "./sgd.js";
 export { Adam, AdamW, type AdamSettings } from "./adam.js";
 export { CosineAnnealingLR, StepLR } from "./schedule.js";

@@ -1,114 +1,142 @@
 // # Optimisers
 //
 // What they share: the parameters with their settings, a state for each parameter, and both as
-// plain data for checkpoints. The state's form and names are PyTorch's, which allows for several
-// groups of parameters; ours has one.
+// plain data for checkpoints. Their form and names are PyTorch's, where parameters come in groups
+// of different settings; here there is always one group.
 
 import type { Parameter } from "../nn/module.js";
 import { noGrad } from "../tape.js";
-import type { Tensor } from "../tensor.js";
+import { sameShape, showShape, Tensor } from "../tensor.js";
 
-/** Parameters and their settings. */
-export type Group<S> = S & { readonly params: readonly Parameter[] };
+/** What every optimiser can be set to; names are PyTorch's. */
+export interface Settings {
+  /** The learning rate, in units of parameter per unit of the optimiser's direction. */
+  lr: number;
+}
 
-/** What an optimiser remembers of one parameter: step number, running means. */
-export type ParameterState = Record<string, Tensor | number | null>;
+/** What an optimiser remembers of one parameter: counts, and tensors of the parameter's shape. */
+export type ParameterState = Readonly<Record<string, Tensor | number>>;
 
-/** As PyTorch's `state_dict()`: parameters are named by their position over all groups. */
+/**
+ * PyTorch's `state_dict()`: parameters are known by their position. Differs from PyTorch: Adam's
+ * `step` is a number.
+ */
 export interface OptimizerState {
   readonly state: Readonly<Record<number, ParameterState>>;
   readonly param_groups: readonly Readonly<Record<string, unknown>>[];
 }
 
-export abstract class Optimizer<S extends { lr: number } = { lr: number }> {
-  /** One group; its settings may be changed between steps, and schedules change `lr`. */
-  readonly paramGroups: readonly [Group<S>];
-  protected readonly state = new Map<Parameter, ParameterState>();
+export abstract class Optimizer<
+  S extends Settings = Settings,
+  P extends ParameterState = ParameterState,
+> {
+  /** The settings may be changed between steps; schedules change `lr`. */
+  readonly paramGroups: readonly [S & { readonly params: readonly Parameter[] }];
+  readonly #state = new Map<Parameter, P>();
 
-  /** Throws: RangeError when there is nothing to optimise, or a parameter is given twice. */
+  /** Throws: RangeError when there is nothing to optimise, or a parameter comes twice. */
   constructor(parameters: Iterable<Parameter>, settings: S) {
     const params = [...parameters];
-    if (params.length === 0) throw new RangeError("an optimiser needs at least one parameter");
-    if (new Set(params).size < params.length)
-      throw new RangeError("a parameter is given to the optimiser twice");
+    if (params.length === 0)
+      throw new RangeError(`${this.constructor.name}: there are no parameters to optimise`);
+    const twice = params.findIndex((p, i) => params.indexOf(p) < i);
+    if (twice >= 0)
+      throw new RangeError(
+        `${this.constructor.name}: parameter ${twice} is parameter ` +
+          `${params.indexOf(params[twice])} again; give each once`,
+      );
     this.paramGroups = [{ ...settings, params }];
-  }
-
-  #parameters(): Parameter[] {
-    return [...this.paramGroups[0].params];
   }
 
   /** Forgets all gradients. */
   zeroGrad(): void {
-    for (const parameter of this.#parameters()) parameter.grad = null;
+    for (const parameter of this.paramGroups[0].params) parameter.grad = null;
   }
 
   /** Moves every parameter that has a gradient one step. */
   step(): void {
+    const [group] = this.paramGroups;
     noGrad(() => {
-      for (const group of this.paramGroups)
-        for (const parameter of group.params)
-          if (parameter.grad !== null) {
-            const state = this.state.get(parameter) ?? {};
-            this.state.set(parameter, state);
-            this.update(parameter, parameter.grad, group, state);
-          }
+      for (const parameter of group.params) {
+        if (parameter.grad === null) continue;
+        const state = this.update(parameter, parameter.grad, group, this.#state.get(parameter));
+        if (state !== undefined) this.#state.set(parameter, state);
+      }
     });
   }
 
+  /** Moves one parameter and returns what is to be remembered; at first nothing is. */
   protected abstract update(
     parameter: Parameter,
     gradient: Tensor,
     settings: S,
-    state: ParameterState,
-  ): void;
+    state: P | undefined,
+  ): P | undefined;
 
-  /** Everything that the next step depends on beside the parameters. Tensors are shared. */
+  // ## Saving and loading
+
+  /** All that the next step depends on beside parameters and gradients. Tensors are shared. */
   stateDict(): OptimizerState {
-    const position = new Map(this.#parameters().map((p, i) => [p, i]));
+    const [{ params, ...settings }] = this.paramGroups;
+    const state = params.flatMap((p, i) => {
+      const known = this.#state.get(p);
+      return known === undefined ? [] : [[i, { ...known }] as const];
+    });
     return {
-      state: Object.fromEntries(
-        [...this.state].map(([p, state]) => [position.get(p)!, { ...state }]),
-      ),
-      param_groups: this.paramGroups.map(({ params, ...settings }) => ({
-        ...settings,
-        params: params.map((p) => position.get(p)),
-      })),
+      state: Object.fromEntries(state),
+      param_groups: [{ ...settings, params: params.map((_, i) => i) }],
     };
   }
 
   /**
-   * Takes over what `stateDict` gave; tensors are copied to the parameters' devices.
+   * Takes over what `stateDict` gave: all of it, or nothing. Tensors are copied to the device and
+   * element type of their parameters.
    *
-   * Throws: RangeError when the groups hold other numbers of parameters.
+   * Throws: RangeError when it is another optimiser's, or belongs to other parameters.
    */
-  loadStateDict({ state, param_groups }: OptimizerState): void {
-    const sizes = (groups: readonly { readonly params?: unknown }[]) =>
-      groups.map((g) => (Array.isArray(g.params) ? g.params.length : 0)).join(", ");
-    if (sizes(param_groups) !== sizes(this.paramGroups))
-      throw new RangeError(
-        `the saved optimiser state has groups of ${sizes(param_groups)} parameters, ` +
-          `this optimiser has ${sizes(this.paramGroups)}; it belongs to another model`,
+  loadStateDict(saved: OptimizerState): void {
+    const refuse = (why: string) =>
+      new RangeError(`${this.constructor.name}: cannot load this state: ${why}`);
+    const [{ params, ...settings }] = this.paramGroups;
+    const sizes = saved.param_groups.map((g) => (Array.isArray(g.params) ? g.params.length : 0));
+    if (sizes.length !== 1 || sizes[0] !== params.length)
+      throw refuse(
+        `its groups have ${sizes.join(", ") || "no"} parameters, ` +
+          `expected one group of ${params.length}; it belongs to another model`,
       );
-    this.paramGroups.forEach((group, i) =>
-      Object.assign(group, { ...param_groups[i], params: group.params }),
-    );
-    this.state.clear();
-    this.#parameters().forEach((parameter, i) => {
-      if (!Object.hasOwn(state, i)) return;
-      const copies = Object.entries(state[i]).map(([name, value]) => [
-        name,
-        value !== null && typeof value === "object" ? value.clone().to(parameter.device) : value,
-      ]);
-      this.state.set(parameter, Object.fromEntries(copies) as ParameterState);
+    const [group] = saved.param_groups;
+    const missing = Object.keys(settings).filter((name) => !(name in group));
+    if (missing.length > 0)
+      throw refuse(`it has no ${missing.join(", ")}; it belongs to another optimiser`);
+
+    const state = params.map((parameter, i) => {
+      if (!Object.hasOwn(saved.state, i)) return undefined;
+      const copies = Object.entries(saved.state[i]).map(([name, value]) => {
+        if (typeof value === "number") return [name, value] as const;
+        if (!sameShape(value.shape, parameter.shape))
+          throw refuse(
+            `${name} of parameter ${i} has shape ${showShape(value.shape)}, expected ` +
+              `${showShape(parameter.shape)}; it belongs to another model`,
+          );
+        return [name, value.clone().to(parameter.device).to(parameter.dtype)] as const;
+      });
+      return Object.fromEntries(copies) as P;
+    });
+
+    for (const name of Object.keys(settings))
+      Object.assign(this.paramGroups[0], { [name]: group[name] });
+    this.#state.clear();
+    state.forEach((known, i) => {
+      if (known !== undefined) this.#state.set(params[i], known);
     });
   }
 }
 
-/** Throws: RangeError, in the words of the setting, unless `value` is in `[least, below)`. */
-export function expectSetting(name: string, value: number, least: number, below = Infinity): void {
-  if (!(value >= least && value < below))
+/** Throws: RangeError unless `value` is at least `least` and below `limit`. */
+export function expectSetting(name: string, value: number, least: number, limit = Infinity): void {
+  if (!(value >= least && value < limit))
     throw new RangeError(
-      `${name} must be at least ${least}${below === Infinity ? "" : ` and below ${below}`}, got ${value}`,
+      `${name} must be at least ${least} and ` +
+        `${limit === Infinity ? "finite" : `below ${limit}`}, got ${value}`,
     );
 }
