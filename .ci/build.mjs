@@ -5,7 +5,7 @@
 
 import { build } from "esbuild";
 import { spawnSync } from "node:child_process";
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -14,6 +14,7 @@ process.chdir(join(root, "reference"));
 rmSync("dist", { recursive: true, force: true });
 
 const common = {
+  absWorkingDir: process.cwd(),
   bundle: true,
   format: "esm",
   target: "node20",
@@ -25,10 +26,10 @@ const common = {
 
 await Promise.all([
   // No platform modules: this fails if the library stops running in a browser.
-  build({ ...common, entryPoints: ["index.ts"], outdir: "dist", platform: "browser" }),
+  build({ ...common, entryPoints: ["./index.ts"], outdir: "dist", platform: "browser" }),
   build({
     ...common,
-    entryPoints: ["node.ts", "cli/main.ts"],
+    entryPoints: ["./node.ts", "./cli/main.ts"],
     outdir: "dist",
     outbase: ".",
     platform: "node",
@@ -38,7 +39,6 @@ await Promise.all([
   }),
 ]);
 
-const { writeFileSync, readFileSync } = await import("node:fs");
 const command = join("dist", "cli", "main.js");
 writeFileSync(command, `#!/usr/bin/env node\n${readFileSync(command, "utf8")}`);
 chmodSync(command, 0o755);
