@@ -1,0 +1,52 @@
+// # Rounding
+//
+// How far a computation may be from the formula, derived and not tuned. Every operation of
+// floating-point arithmetic has a relative error of at most the unit roundoff $u$, so a value
+// that passes through $n$ of them carries a factor within $1 \pm \gamma_n$,
+//
+// $$\gamma_n = \frac{n u}{1 - n u}$$
+//
+// (Higham, Accuracy and Stability of Numerical Algorithms, § 3.1). A sum of $n$ products in any
+// order is therefore within $\gamma_n \sum |a_i b_i|$. Where numbers underflow, each operation may
+// add an absolute error as well.
+
+/** What a computation declares about its arithmetic; bounds are computed from this. */
+export interface Arithmetic {
+  /** The unit roundoff: half the distance from 1 to the next number. */
+  readonly unit: number;
+  /** The absolute error of an operation whose result underflows. */
+  readonly tiny: number;
+  /** How many operations a term of a sum of so many products meets at most. */
+  depth(terms: number): number;
+}
+
+const inTurn = (terms: number) => terms;
+
+/** One sum after another in float32, underflow gradual. */
+export const float32: Arithmetic = { unit: 2 ** -24, tiny: 2 ** -150, depth: inTurn };
+
+export const float64: Arithmetic = { unit: 2 ** -53, tiny: 2 ** -1074, depth: inTurn };
+
+/** For two computations in float64 that are compared: each of them may err. */
+export const bothFloat64: Arithmetic = { unit: 2 ** -52, tiny: 2 ** -1073, depth: inTurn };
+
+/** $\gamma_n$ */
+export const gamma = (n: number, { unit }: Arithmetic): number => (n * unit) / (1 - n * unit);
+
+/** The bound of a sum of so many products, given the sum of their absolute values. */
+export const sumBound = (terms: number, absolute: number, a: Arithmetic): number =>
+  gamma(a.depth(terms), a) * absolute + terms * a.tiny;
+
+/** The bound of a value that has been within `bound` and is then rounded once more. */
+export const roundedOnce = (value: number, bound: number, a: Arithmetic): number =>
+  bound + a.unit * (Math.abs(value) + bound) + a.tiny;
+
+/**
+ * Whether `actual` is as near to `expected` as `bound` allows. NaN meets only NaN, and an
+ * infinity only itself.
+ */
+export function within(actual: number, expected: number, bound: number): boolean {
+  if (Number.isNaN(expected)) return Number.isNaN(actual);
+  if (!Number.isFinite(expected)) return actual === expected;
+  return Math.abs(actual - expected) <= bound;
+}
