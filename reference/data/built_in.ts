@@ -129,22 +129,30 @@ class Canvas {
 
   /** The picture as bytes, with `grain` of noise wherever something was painted. */
   develop(chance: Chance, grain: number): Uint8Array {
-    return Uint8Array.from(this.pixels, (value) =>
-      value < 1 ? 0 : Math.round(Math.min(255, Math.max(1, value + chance.between(-grain, grain)))),
-    );
+    const bytes = new Uint8Array(SIDE * SIDE);
+    for (let i = 0; i < bytes.length; i++)
+      if (this.pixels[i] >= 1) {
+        const value = this.pixels[i] + chance.between(-grain, grain);
+        bytes[i] = Math.round(Math.min(255, Math.max(1, value)));
+      }
+    return bytes;
   }
 }
 
 /** Which part of each pixel lies inside `outline`: 0 to 1. */
 function cover(outline: Outline): Float64Array {
   const coverage = new Float64Array(SIDE * SIDE);
-  for (let line = 0; line < SIDE * ROWS_PER_PIXEL; line++) {
+  const heights = outline.map(([, y]) => y * ROWS_PER_PIXEL);
+  const first = Math.max(0, Math.floor(Math.min(...heights)));
+  const end = Math.min(SIDE * ROWS_PER_PIXEL, Math.ceil(Math.max(...heights)));
+  for (let line = first; line < end; line++) {
     const y = (line + 0.5) / ROWS_PER_PIXEL;
     const crossings: number[] = [];
     for (let k = 0; k < outline.length; k++) {
-      const [ax, ay] = outline[k];
-      const [bx, by] = outline[(k + 1) % outline.length];
-      if (ay <= y !== by <= y) crossings.push(ax + ((y - ay) / (by - ay)) * (bx - ax));
+      const a = outline[k];
+      const b = outline[k + 1 < outline.length ? k + 1 : 0];
+      if (a[1] <= y !== b[1] <= y)
+        crossings.push(a[0] + ((y - a[1]) / (b[1] - a[1])) * (b[0] - a[0]));
     }
     crossings.sort((a, b) => a - b);
     const row = Math.floor(line / ROWS_PER_PIXEL) * SIDE;
@@ -299,9 +307,25 @@ function drawPullover(canvas: Canvas, chance: Chance): void {
   const cut = cutOf(chance, { neckDepth: chance.between(0.5, 2) });
   sewTop(canvas, fabric(chance, shade, 0.35), shade * 0.65, cut);
   const rib = shade * chance.between(0.7, 0.92);
-  canvas.paint(symmetric([[0, cut.hem - 1.6], [cut.bottom, cut.hem - 1.6], [cut.bottom, cut.hem], [0, cut.hem]]), rib);
+  canvas.paint(
+    symmetric([
+      [0, cut.hem - 1.6],
+      [cut.bottom, cut.hem - 1.6],
+      [cut.bottom, cut.hem],
+      [0, cut.hem],
+    ]),
+    rib,
+  );
   if (chance.happens(0.6))
-    canvas.paint(symmetric([[0, cut.top - 0.4], [cut.neck, cut.top - 0.4], [cut.neck, cut.top + 0.8], [0, cut.top + 1]]), rib);
+    canvas.paint(
+      symmetric([
+        [0, cut.top - 0.4],
+        [cut.neck, cut.top - 0.4],
+        [cut.neck, cut.top + 0.8],
+        [0, cut.top + 1],
+      ]),
+      rib,
+    );
 }
 
 function drawCoat(canvas: Canvas, chance: Chance): void {
@@ -342,11 +366,16 @@ function drawShirt(canvas: Canvas, chance: Chance): void {
       [CENTRE + cut.neck + 0.6, cut.top + 0.6],
       [CENTRE + cut.neck - 0.2, cut.top + cut.neckDepth + 2],
     ];
-    for (const side of [collar, mirror(collar)]) canvas.paint(side, Math.min(255, shade * 1.2 + 15));
+    for (const side of [collar, mirror(collar)])
+      canvas.paint(side, Math.min(255, shade * 1.2 + 15));
   }
   if (chance.happens(0.85)) {
     const length = chance.happens(0.8) ? cut.hem : cut.top + 9;
-    canvas.paint(box(CENTRE - 0.9, cut.top + cut.neckDepth, CENTRE + 0.9, length), shade * 0.85, 0.8);
+    canvas.paint(
+      box(CENTRE - 0.9, cut.top + cut.neckDepth, CENTRE + 0.9, length),
+      shade * 0.85,
+      0.8,
+    );
     for (let y = cut.top + cut.neckDepth + 2; y < length - 1; y += 3)
       canvas.paint(box(CENTRE - 0.4, y, CENTRE + 0.4, y + 0.8), against(shade));
   }
@@ -377,7 +406,13 @@ function drawDress(canvas: Canvas, chance: Chance): void {
       cuff: chance.between(1.8, 2.6),
     });
   } else {
-    const strap = band([[CENTRE + bust - 0.9, top + 4.5], [CENTRE + bust - 1.6, top]], 1.2);
+    const strap = band(
+      [
+        [CENTRE + bust - 0.9, top + 4.5],
+        [CENTRE + bust - 1.6, top],
+      ],
+      1.2,
+    );
     for (const side of [strap, mirror(strap)]) canvas.paint(side, cloth);
   }
   canvas.paint(
@@ -391,7 +426,16 @@ function drawDress(canvas: Canvas, chance: Chance): void {
     cloth,
   );
   if (chance.happens(0.3))
-    canvas.paint(symmetric([[0, waistY - 0.6], [waist, waistY - 0.6], [waist, waistY + 0.6], [0, waistY + 0.6]]), against(shade), 0.8);
+    canvas.paint(
+      symmetric([
+        [0, waistY - 0.6],
+        [waist, waistY - 0.6],
+        [waist, waistY + 0.6],
+        [0, waistY + 0.6],
+      ]),
+      against(shade),
+      0.8,
+    );
 }
 
 function drawTrouser(canvas: Canvas, chance: Chance): void {
@@ -415,8 +459,10 @@ function drawTrouser(canvas: Canvas, chance: Chance): void {
     [CENTRE, crotch],
   ];
   for (const side of [leg, mirror(leg)]) canvas.paint(side, cloth);
-  if (chance.happens(0.6)) canvas.paint(box(CENTRE - waist, top, CENTRE + waist, top + 1.2), shade * 0.65);
-  if (chance.happens(0.5)) canvas.paint(box(CENTRE - 0.3, top + 1, CENTRE + 0.3, crotch), shade * 0.6, 0.7);
+  if (chance.happens(0.6))
+    canvas.paint(box(CENTRE - waist, top, CENTRE + waist, top + 1.2), shade * 0.65);
+  if (chance.happens(0.5))
+    canvas.paint(box(CENTRE - 0.3, top + 1, CENTRE + 0.3, crotch), shade * 0.6, 0.7);
 }
 
 // ## Shoes
@@ -438,8 +484,19 @@ function drawSandal(canvas: Canvas, chance: Chance): void {
     const wedge = chance.happens(0.4);
     canvas.paint(
       wedge
-        ? [[12, ground - 0.6], [18, (ground + top) / 2], [25.5, top], [25, ground + 0.6], [9, ground + 0.6]]
-        : [[23.2, top], [26, top], [25.4, ground + 0.8], [24.2, ground + 0.8]],
+        ? [
+            [12, ground - 0.6],
+            [18, (ground + top) / 2],
+            [25.5, top],
+            [25, ground + 0.6],
+            [9, ground + 0.6],
+          ]
+        : [
+            [23.2, top],
+            [26, top],
+            [25.4, ground + 0.8],
+            [24.2, ground + 0.8],
+          ],
       shade * 0.85,
     );
   }
@@ -450,20 +507,38 @@ function drawSandal(canvas: Canvas, chance: Chance): void {
   for (let k = 0; k < straps; k++) {
     const x = 4.5 + k * chance.between(2.6, 4);
     canvas.paint(
-      band(curve([x, ground - 1], [x + 1.5, ground - 1 - rise], [x + 5, ground - 1.8 - rise * 0.4]), width),
+      band(
+        curve([x, ground - 1], [x + 1.5, ground - 1 - rise], [x + 5, ground - 1.8 - rise * 0.4]),
+        width,
+      ),
       strapShade,
     );
   }
   if (chance.happens(0.75)) {
     const ankle = top - chance.between(5, 8.5);
-    canvas.paint(band(curve([25.2, top], [26, (top + ankle) / 2], [24.6, ankle]), width), strapShade);
-    canvas.paint(band(curve([24.6, ankle], [20, ankle + 2.4], [16.4, ankle + 0.6]), width), strapShade);
+    canvas.paint(
+      band(curve([25.2, top], [26, (top + ankle) / 2], [24.6, ankle]), width),
+      strapShade,
+    );
+    canvas.paint(
+      band(curve([24.6, ankle], [20, ankle + 2.4], [16.4, ankle + 0.6]), width),
+      strapShade,
+    );
     if (chance.happens(0.5))
-      canvas.paint(band(curve([16.4, ankle + 0.6], [15, ankle + 4], [11, ground - rise]), width), strapShade);
+      canvas.paint(
+        band(curve([16.4, ankle + 0.6], [15, ankle + 4], [11, ground - rise]), width),
+        strapShade,
+      );
   }
 }
 
-function drawSole(canvas: Canvas, chance: Chance, ground: number, heel: number, shade: number): void {
+function drawSole(
+  canvas: Canvas,
+  chance: Chance,
+  ground: number,
+  heel: number,
+  shade: number,
+): void {
   const height = chance.between(1.2, 2.6);
   canvas.paint(
     [
@@ -499,11 +574,30 @@ function drawSneaker(canvas: Canvas, chance: Chance): void {
   if (chance.happens(0.7))
     for (let k = 0; k < 3; k++) {
       const [x, y] = [throat - 1.2 - 2 * k, collar + 0.8 + 1.3 * k];
-      canvas.paint(band([[x - 1, y - 0.6], [x + 1.6, y + 1.4]], 0.8), against(shade));
+      canvas.paint(
+        band(
+          [
+            [x - 1, y - 0.6],
+            [x + 1.6, y + 1.4],
+          ],
+          0.8,
+        ),
+        against(shade),
+      );
     }
   const stripes = Math.floor(chance.between(0, 4));
   for (let k = 0; k < stripes; k++)
-    canvas.paint(band([[14.5 + 2.2 * k, low], [17 + 2.2 * k, collar + 4]], 1), against(shade), 0.8);
+    canvas.paint(
+      band(
+        [
+          [14.5 + 2.2 * k, low],
+          [17 + 2.2 * k, collar + 4],
+        ],
+        1,
+      ),
+      against(shade),
+      0.8,
+    );
   drawSole(canvas, chance, ground, chance.between(0, 0.4), chance.pick([245, 220, shade * 0.6]));
 }
 
@@ -536,7 +630,15 @@ function drawAnkleBoot(canvas: Canvas, chance: Chance): void {
     for (let y = top + 2; y < toe - 2; y += 2)
       canvas.paint(box(front, y, front + 2.6, y + 0.8), against(shade));
   if (chance.happens(0.35))
-    canvas.paint([[19, top + 1], [22, top + 1], [21.4, top + 8], [19.6, top + 8]], shade * 0.55);
+    canvas.paint(
+      [
+        [19, top + 1],
+        [22, top + 1],
+        [21.4, top + 8],
+        [19.6, top + 8],
+      ],
+      shade * 0.55,
+    );
   drawSole(canvas, chance, ground, heel, chance.pick([shade * 0.5, shade * 0.75, 30, 200]));
 }
 
@@ -556,7 +658,12 @@ function drawBag(canvas: Canvas, chance: Chance): void {
     const to: Point = [CENTRE + reach, top + 0.6];
     const peak = top - 2 * height;
     const round = curve(from, [CENTRE, peak], to);
-    const square: Outline = [from, [CENTRE - reach + 1, top - height], [CENTRE + reach - 1, top - height], to];
+    const square: Outline = [
+      from,
+      [CENTRE - reach + 1, top - height],
+      [CENTRE + reach - 1, top - height],
+      to,
+    ];
     canvas.paint(band(chance.happens(0.6) ? round : square, chance.between(0.9, 1.9)), shade * 0.8);
   }
   canvas.paint(
@@ -572,11 +679,22 @@ function drawBag(canvas: Canvas, chance: Chance): void {
   );
   if (chance.happens(0.5)) {
     const flap = top + (bottom - top) * chance.between(0.3, 0.6);
-    canvas.paint(band(curve([CENTRE - half, top + 2], [CENTRE, 2 * flap - top], [CENTRE + half, top + 2]), 0.8), shade * 0.5);
+    canvas.paint(
+      band(
+        curve([CENTRE - half, top + 2], [CENTRE, 2 * flap - top], [CENTRE + half, top + 2]),
+        0.8,
+      ),
+      shade * 0.5,
+    );
     canvas.paint(box(CENTRE - 1, flap, CENTRE + 1, flap + 1.8), against(shade));
-  } else if (chance.happens(0.6)) canvas.paint(box(CENTRE - half, top + 1.6, CENTRE + half, top + 2.4), shade * 0.5);
+  } else if (chance.happens(0.6))
+    canvas.paint(box(CENTRE - half, top + 1.6, CENTRE + half, top + 2.4), shade * 0.5);
   if (chance.happens(0.3))
-    canvas.paint(box(CENTRE - half * 0.6, bottom - 6, CENTRE + half * 0.6, bottom - 2), against(shade), 0.4);
+    canvas.paint(
+      box(CENTRE - half * 0.6, bottom - 6, CENTRE + half * 0.6, bottom - 2),
+      against(shade),
+      0.4,
+    );
 }
 
 // ## The data set

@@ -103,7 +103,8 @@ async function receive(
 
     const file = await open(part, resumed ? "a" : "w");
     try {
-      for await (const chunk of response.body ?? []) {
+      const body: AsyncIterable<Uint8Array> | [] = response.body ?? [];
+      for await (const chunk of body) {
         timer.refresh();
         received += chunk.length;
         if (received > sizeBytes) break;

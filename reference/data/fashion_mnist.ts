@@ -176,16 +176,16 @@ function locate(
   return Promise.all(
     [trainImages, trainLabels, testImages, testLabels].map(async (file) => {
       for (const path of [join(folder, file.name), join(folder, `${file.name}.gz`)])
-        if (await exists(path)) return { ...file, path };
+        if ((await kind(path)) === "file") return { ...file, path };
       return file;
     }),
   );
 }
 
-const exists = (path: string): Promise<boolean> =>
+const kind = (path: string): Promise<"file" | "folder" | undefined> =>
   stat(path).then(
-    () => true,
-    () => false,
+    (found) => (found.isFile() ? "file" : found.isDirectory() ? "folder" : undefined),
+    () => undefined,
   );
 
 async function loadFolder(
@@ -199,7 +199,7 @@ async function loadFolder(
   if (lacking.length > 0)
     throw new DataError(
       `${folder} (${how})`,
-      (await exists(folder)) ? `no ${lacking.join(", no ")}` : "no such folder",
+      (await kind(folder)) === "folder" ? `no ${lacking.join(", no ")}` : "no such folder",
       undefined,
       `Expected ${files.map(({ name }) => name).join(", ")}, each as it is or with .gz added.`,
     );
@@ -212,6 +212,14 @@ async function loadFolder(
   const named = { name, classes: fashionClasses };
   const train = datasetFromIdx(named, sources[0], sources[1]);
   const test = datasetFromIdx(named, sources[2], sources[3]);
+  if (test.height !== train.height || test.width !== train.width)
+    throw new DataError(
+      sources[2].file,
+      `images of ${test.height}×${test.width} pixels, ` +
+        `expected ${train.height}×${train.width} as in ${sources[0].file}`,
+      8,
+      remedy,
+    );
   const counts = `${train.count} training and ${test.count} test images`;
   return { train, test, source: `${name}: ${counts} from ${folder} (${how})` };
 }
@@ -227,10 +235,11 @@ async function readIdxFile(path: string, remedy: string): Promise<IdxSource> {
   const { size } = await stat(path);
   if (size > MAX_BYTES)
     throw new DataError(path, `${size} bytes, expected at most ${MAX_BYTES}`, undefined, remedy);
-  const bytes = await readFile(path);
-  return path.endsWith(".gz")
-    ? { file: `${path} (unpacked)`, bytes: await unpack(path, bytes, remedy), remedy }
-    : { file: path, bytes, remedy };
+  const stored = await readFile(path);
+  const packed = path.endsWith(".gz");
+  const { buffer, byteOffset, byteLength } = packed ? await unpack(path, stored, remedy) : stored;
+  const file = packed ? `${path} (unpacked)` : path;
+  return { file, bytes: new Uint8Array(buffer, byteOffset, byteLength), remedy };
 }
 
 async function unpack(path: string, packed: Uint8Array, remedy: string): Promise<Uint8Array> {
@@ -238,13 +247,24 @@ async function unpack(path: string, packed: Uint8Array, remedy: string): Promise
     return await promisify(gunzip)(packed, { maxOutputLength: MAX_BYTES });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
+    const refuse = (offset: number | undefined, problem: string): DataError =>
+      new DataError(path, problem, offset, remedy);
     if (code === "ERR_BUFFER_TOO_LARGE")
-      throw new DataError(path, `unpacks to more than ${MAX_BYTES} bytes`, undefined, remedy);
+      throw refuse(undefined, `unpacks to more than ${MAX_BYTES} bytes, expected at most that`);
     if (code === "Z_BUF_ERROR")
-      throw new DataError(path, "the gzip data break off here", packed.length, remedy);
+      throw refuse(packed.length, "the gzip data break off, expected more");
     if (packed[0] !== 0x1f || packed[1] !== 0x8b)
-      throw new DataError(path, "not a gzip file, expected 1f 8b", 0, remedy);
-    // Damaged bytes mostly still unpack, to something else; the sum at the end gives them away.
-    throw new DataError(path, `the gzip data are damaged (${message})`, packed.length - 8, remedy);
+      throw refuse(0, "not a gzip file, expected it to begin with 1f 8b");
+    // Most damage still unpacks, to something else. Only the two sums at the end give it away.
+    const sums = new Map([
+      ["incorrect data check", 8],
+      ["incorrect length check", 4],
+    ]);
+    const fromEnd = sums.get(message);
+    if (fromEnd === undefined) throw refuse(undefined, `the gzip data are damaged (${message})`);
+    throw refuse(
+      packed.length - fromEnd,
+      `the gzip data are damaged (${message}), expected them to unpack to what is summed up here`,
+    );
   }
 }

@@ -139,7 +139,9 @@ function resizeColumns(
 function checkSizes(sizes: Readonly<Record<string, number>>): void {
   for (const [name, size] of Object.entries(sizes))
     if (!Number.isInteger(size) || size < 1)
-      throw new RangeError(`resize: ${name} is ${size}, expected a whole number of at least 1 pixel`);
+      throw new RangeError(
+        `resize: ${name} is ${size}, expected a whole number of at least 1 pixel`,
+      );
 }
 
 /**
