@@ -93,7 +93,7 @@ async function receive(
     const resumed =
       response.status === 206 &&
       (response.headers.get("content-range") ?? "").startsWith(`bytes ${start}-`);
-    if (response.status === 416) await rm(part);
+    if (response.status === 416) await rm(part, { force: true });
     if (!resumed && response.status !== 200)
       throw new Error(`the server answered ${response.status} ${response.statusText}`.trim());
     let received = resumed ? start : 0;
@@ -132,5 +132,7 @@ const sizeOf = (path: string): Promise<number> =>
 /** The innermost cause: `fetch` itself only says that it failed. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? reason(error.cause) : error.message;
+  if (error.cause instanceof Error) return reason(error.cause);
+  // A host with several addresses fails with one error for each and no message of its own.
+  return error instanceof AggregateError ? error.errors.map(reason).join(", ") : error.message;
 }

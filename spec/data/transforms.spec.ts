@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { normalize_, resize, resizedSize, toTensor } from "convnotes";
+import { float32, gamma, within } from "../rounding.js";
 
 type Size = number | [number, number];
 type Recorded = { hex: string } | { sha256: string };
@@ -74,14 +75,9 @@ function denseImage(
 function assertWithin(actual: ArrayLike<number>, expected: number[], bound: number): void {
   assert.equal(actual.length, expected.length);
   expected.forEach((e, i) => {
-    const error = Math.abs(actual[i] - e);
-    assert.ok(error <= bound, `element ${i}: ${actual[i]}, expected ${e} ± ${bound}`);
+    assert.ok(within(actual[i], e, bound), `element ${i}: ${actual[i]}, expected ${e} ± ${bound}`);
   });
 }
-
-/** n roundings to float32. */
-const u = 2 ** -24;
-const gamma = (n: number) => (n * u) / (1 - n * u);
 
 const side = fc.integer({ min: 1, max: 20 });
 const images = fc
@@ -114,7 +110,7 @@ describe("resize", () => {
   // the two axes add up.
   const passBound = (inSize: number, outSize: number) => {
     const r = Math.max(inSize / outSize, 1);
-    return 12 * ((4 * (inSize + 1)) / r + 7) * u + gamma(Math.ceil(3 * r) + 4);
+    return 12 * ((4 * (inSize + 1)) / r + 7) * float32.unit + gamma(Math.ceil(3 * r) + 4, float32);
   };
   for (const c of fixture.tensor)
     it(`makes of floats what PyTorch's interpolate makes: ${describeCase(c)}`, () => {
@@ -133,7 +129,7 @@ describe("resize", () => {
         const [count, h, w] = from;
         const largest = Math.max(...x.map(Math.abs));
         // Stored as float32 after each pass; the third covers all of float64's roundings.
-        const bound = gamma(3) * largest;
+        const bound = gamma(3, float32) * largest;
         for (let n = 0; n < count; n++)
           assertWithin(
             actual.subarray(n * to[0] * to[1], (n + 1) * to[0] * to[1]),
