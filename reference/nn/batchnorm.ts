@@ -17,6 +17,8 @@ export interface BatchNormSettings {
   readonly momentum?: number | null;
   /** Whether a scale (`weight`) and a shift (`bias`) are learned. Default: true. */
   readonly affine?: boolean;
+  /** Whether the shift is among them. Default: true. */
+  readonly bias?: boolean;
   /** Whether running statistics are kept; without them evaluation uses the batch. Default: true. */
   readonly trackRunningStats?: boolean;
 }
@@ -25,7 +27,7 @@ export interface BatchNormSettings {
  * What both share. `weight` and `bias` are `[C]`, or null without `affine`; `running_mean`,
  * `running_var` (unbiased) are `[C]`, or null without `trackRunningStats`.
  *
- * Source: PyTorch's nn.BatchNorm1d and nn.BatchNorm2d. Differs from PyTorch: nowhere.
+ * Source: nn.BatchNorm1d and nn.BatchNorm2d of PyTorch 2.13; older ones print no `bias=`.
  */
 abstract class BatchNorm extends Module {
   weight: Parameter | null;
@@ -35,17 +37,23 @@ abstract class BatchNorm extends Module {
   /** Batches seen in training, int64. Shape: `[]`. */
   declare readonly num_batches_tracked: Tensor | null;
   readonly #numFeatures: number;
-  readonly #settings: Required<BatchNormSettings>;
+  readonly #settings: Required<Omit<BatchNormSettings, "bias">>;
 
   constructor(
     numFeatures: number,
-    { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true }: BatchNormSettings = {},
+    {
+      eps = 1e-5,
+      momentum = 0.1,
+      affine = true,
+      bias = true,
+      trackRunningStats = true,
+    }: BatchNormSettings = {},
   ) {
     super();
     this.#numFeatures = numFeatures;
     this.#settings = { eps, momentum, affine, trackRunningStats };
     this.weight = affine ? new Parameter(ones([numFeatures])) : null;
-    this.bias = affine ? new Parameter(zeros([numFeatures])) : null;
+    this.bias = affine && bias ? new Parameter(zeros([numFeatures])) : null;
     const track = trackRunningStats;
     this.buffer("running_mean", track ? zeros([numFeatures]) : null);
     this.buffer("running_var", track ? ones([numFeatures]) : null);
@@ -78,7 +86,8 @@ abstract class BatchNorm extends Module {
     return (
       `${this.#numFeatures}, eps=${printedNumber(eps)}, ` +
       `momentum=${momentum === null ? "None" : printedNumber(momentum)}, ` +
-      `affine=${printedBool(affine)}, track_running_stats=${printedBool(trackRunningStats)}`
+      `affine=${printedBool(affine)}, bias=${printedBool(this.bias !== null)}, ` +
+      `track_running_stats=${printedBool(trackRunningStats)}`
     );
   }
 }
