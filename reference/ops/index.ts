@@ -2,7 +2,7 @@
 //
 // The table of contents, in reading order. One line brings a room into the house.
 
-export { reshape, flatten } from "./reshape.js";
+export { reshape, flatten, type ReshapeOptions } from "./reshape.js";
 export { permute, type PermuteOptions } from "./permute.js";
 export { narrow, type NarrowOptions } from "./narrow.js";
 export { pad, type PadOptions } from "./pad.js";

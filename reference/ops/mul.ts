@@ -3,9 +3,8 @@
 // Element by element, with broadcasting as in addition. Each factor's gradient is the other
 // factor, summed where the factor was repeated. The note is `spec/ops/mul.md`.
 
-import { broadcast, broadcastShape, sumTo } from "../broadcast.js";
+import { broadcast, broadcastShape } from "../broadcast.js";
 import { defineOp } from "../op.js";
-import type { Tensor } from "../tensor.js";
 
 /**
  * `input · other`, element by element.
@@ -31,11 +30,19 @@ export const mul = defineOp("mul", {
   gradients: {
     input: {
       needs: ["other"],
-      compose: ({ dy, input, other }): Tensor => sumTo(mul(dy, other), input.shape),
+      run({ dy, input, other }, dinput) {
+        broadcast([input, other], dy.shape, (i, a, b) => {
+          dinput.data[a] += dy.data[i] * other.data[b];
+        });
+      },
     },
     other: {
       needs: ["input"],
-      compose: ({ dy, input, other }): Tensor => sumTo(mul(dy, input), other.shape),
+      run({ dy, input, other }, dother) {
+        broadcast([input, other], dy.shape, (i, a, b) => {
+          dother.data[b] += dy.data[i] * input.data[a];
+        });
+      },
     },
   },
 });
