@@ -1,0 +1,90 @@
+// # Slips that the statements notice
+//
+// A test that cannot fail shows nothing. So each statement names slips: mistakes planted into the
+// source that its tests must notice. Many are those of the operations' own laws
+// (`spec/mutants.ts`), named here by `room: slip`; the others follow. `npm run test:mutants` plants
+// each and fails when a statement that names it still holds.
+
+/** A change of the source text, which must stand there exactly once. */
+export interface Slip {
+  /** Below `reference/`. */
+  readonly file: string;
+  readonly slip: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+export const slips: readonly Slip[] = [
+  {
+    file: "nn/linear.ts",
+    slip: "every layer has a bias",
+    find: "this.bias = bias ? new Parameter(zeros([outFeatures])) : null;",
+    replace: "this.bias = new Parameter(zeros([outFeatures]));",
+  },
+  {
+    file: "ops/linear.ts",
+    slip: "the weight is read by columns",
+    find: "total += X[x + i] * W[w + i];",
+    replace: "total += X[x + i] * W[i * O + o];",
+  },
+  {
+    file: "ops/conv2d.ts",
+    slip: "rows have no stride",
+    find: "const h = i * stride[0] + a",
+    replace: "const h = i + a",
+  },
+  {
+    file: "ops/conv2d.ts",
+    slip: "rows are not dilated",
+    find: "a * dilation[0] - padding[0];",
+    replace: "a - padding[0];",
+  },
+  {
+    file: "ops/conv2d.ts",
+    slip: "padding repeats the edge",
+    find: "const h = i * stride[0] + a * dilation[0] - padding[0];",
+    replace:
+      "const h = Math.min(H - 1, Math.max(0, i * stride[0] + a * dilation[0] - padding[0]));",
+  },
+  {
+    file: "ops/conv2d.ts",
+    slip: "only the magnitude of a weight counts",
+    find: "Y[y0 + j] += factor * X[x0 + j * step];",
+    replace: "Y[y0 + j] += Math.abs(factor) * X[x0 + j * step];",
+  },
+  {
+    file: "window.ts",
+    slip: "padding counts on one side only",
+    find: "const room = size + 2 * p - d * (k - 1) - 1;\n    if",
+    replace: "const room = size + p - d * (k - 1) - 1;\n    if",
+  },
+  {
+    file: "summary.ts",
+    slip: "strides do not multiply",
+    find: "before.jump[axis] * window.stride[axis]",
+    replace: "window.stride[axis]",
+  },
+];
+
+/** For each label the slips that its tests notice. */
+export const kills: Readonly<Record<string, readonly string[]>> = {
+  // From MLP to convolution
+  "mlp-parameters": ["linear: every layer has a bias"],
+  mlp: ["linear: the weight is read by columns"],
+  "mlp-2d": ["linear: the weight is read by columns"],
+  relative: ["linear: the weight is read by columns"],
+  invariance: ["conv2d: the kernel is flipped"],
+  locality: ["conv2d: padding is off by one", "conv2d: the last column of each row is dropped"],
+  "kernel-size": ["conv2d: padding is off by one"],
+  convolution: ["conv2d: the kernel is flipped"],
+  translation: ["conv2d: rows have no stride"],
+  "receptive-field": ["conv2d: rows are not dilated", "summary: strides do not multiply"],
+  linearity: ["conv2d: only the magnitude of a weight counts"],
+  adjoint: ["conv2d: the weight's gradient is overwritten, not added up"],
+  "edge-detector": ["conv2d: the kernel is flipped"],
+  "output-size": ["conv2d: dilation is forgotten in the size of the output"],
+  "same-padding": ["window: padding counts on one side only"],
+  padding: ["conv2d: padding repeats the edge"],
+  stride: ["conv2d: the column's stride is taken for the row's"],
+  dilation: ["conv2d: rows are not dilated"],
+};
