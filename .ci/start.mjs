@@ -1,14 +1,16 @@
-// # npm start
+// # npm start, npm run bench
 //
-// Sets up what is missing and trains LeNet; whatever stands after `--` goes to the command:
-// `npm start -- --epochs 2`.
+// Sets up what is missing and runs the command: `train lenet`, or the subcommand that is named
+// first. Whatever stands after `--` goes to it: `npm start -- --epochs 2`.
 
 import { spawn } from "node:child_process";
 import { setUp } from "./setup.mjs";
 
 setUp();
 const { status } = await new Promise((resolve) => {
-  const command = ["reference/dist/cli/main.js", "train", "lenet", ...process.argv.slice(2)];
+  const given = process.argv.slice(2);
+  const words = given[0] === "bench" ? given : ["train", "lenet", ...given];
+  const command = ["reference/dist/cli/main.js", ...words];
   const child = spawn(process.execPath, command, { stdio: "inherit" });
   // Ctrl-C reaches the command as well, which saves its work; this process only waits for it.
   process.on("SIGINT", () => {});

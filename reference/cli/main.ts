@@ -1,10 +1,11 @@
 // # The command
 //
-// `convnotes train|eval|predict|summary|devices|models`. Each command is a file of its own; here
+// `convnotes train|eval|predict|summary|devices|models|bench`. Each command is a file of its own; here
 // they are put together, and whatever goes wrong is said in one line rather than a stack.
 
 import { Command } from "commander";
 import { version } from "../version.js";
+import { addBench } from "./bench.js";
 import { addEval, addPredict } from "./evaluate.js";
 import { addDevices, addModels, addSummary } from "./look.js";
 import { addTrain } from "./train.js";
@@ -24,6 +25,7 @@ addPredict(program);
 addSummary(program);
 addDevices(program);
 addModels(program);
+addBench(program);
 
 // A reader that has seen enough, such as `head`, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

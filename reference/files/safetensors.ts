@@ -18,7 +18,7 @@ export interface StoredTensor {
 
 export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  readonly metadata: Readonly<Record<string, string>>;
+  readonly metadata: Readonly<Partial<Record<string, string>>>;
 }
 
 /** A file that is not what its name promises; says which, where, and what was expected. */

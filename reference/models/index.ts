@@ -23,7 +23,7 @@ export interface ModelEntry {
   readonly title: string;
   /** The shape of one image, `[C, H, W]`. */
   readonly inputShape: readonly [channels: number, height: number, width: number];
-  create(): Module;
+  readonly create: () => Module;
 }
 
 export const models: readonly ModelEntry[] = [

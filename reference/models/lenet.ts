@@ -6,6 +6,18 @@
 //
 // | layer | output | parameters |
 // | --- | --- | ---: |
+// | `net.0` Conv2d | 6×28×28 | 156 |
+// | `net.1` Sigmoid | 6×28×28 |  |
+// | `net.2` AvgPool2d | 6×14×14 |  |
+// | `net.3` Conv2d | 16×10×10 | 2,416 |
+// | `net.4` Sigmoid | 16×10×10 |  |
+// | `net.5` AvgPool2d | 16×5×5 |  |
+// | `net.6` Flatten | 400 |  |
+// | `net.7` Linear | 120 | 48,120 |
+// | `net.8` Sigmoid | 120 |  |
+// | `net.9` Linear | 84 | 10,164 |
+// | `net.10` Sigmoid | 84 |  |
+// | `net.11` Linear | 10 | 850 |
 
 import { AvgPool2d, Conv2d, Flatten, Linear, Module, Sequential, Sigmoid } from "../nn/index.js";
 import type { Tensor } from "../tensor.js";

@@ -5,6 +5,22 @@
 //
 // | layer | output | parameters |
 // | --- | --- | ---: |
+// | `net.0` Conv2d | 6×28×28 | 156 |
+// | `net.1` BatchNorm2d | 6×28×28 | 12 |
+// | `net.2` Sigmoid | 6×28×28 |  |
+// | `net.3` AvgPool2d | 6×14×14 |  |
+// | `net.4` Conv2d | 16×10×10 | 2,416 |
+// | `net.5` BatchNorm2d | 16×10×10 | 32 |
+// | `net.6` Sigmoid | 16×10×10 |  |
+// | `net.7` AvgPool2d | 16×5×5 |  |
+// | `net.8` Flatten | 400 |  |
+// | `net.9` Linear | 120 | 48,120 |
+// | `net.10` BatchNorm1d | 120 | 240 |
+// | `net.11` Sigmoid | 120 |  |
+// | `net.12` Linear | 84 | 10,164 |
+// | `net.13` BatchNorm1d | 84 | 168 |
+// | `net.14` Sigmoid | 84 |  |
+// | `net.15` Linear | 10 | 850 |
 
 import {
   AvgPool2d,

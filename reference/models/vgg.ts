@@ -6,6 +6,35 @@
 //
 // | layer | output | parameters |
 // | --- | --- | ---: |
+// | `net.0.0` Conv2d | 16×224×224 | 160 |
+// | `net.0.1` ReLU | 16×224×224 |  |
+// | `net.0.2` MaxPool2d | 16×112×112 |  |
+// | `net.1.0` Conv2d | 32×112×112 | 4,640 |
+// | `net.1.1` ReLU | 32×112×112 |  |
+// | `net.1.2` MaxPool2d | 32×56×56 |  |
+// | `net.2.0` Conv2d | 64×56×56 | 18,496 |
+// | `net.2.1` ReLU | 64×56×56 |  |
+// | `net.2.2` Conv2d | 64×56×56 | 36,928 |
+// | `net.2.3` ReLU | 64×56×56 |  |
+// | `net.2.4` MaxPool2d | 64×28×28 |  |
+// | `net.3.0` Conv2d | 128×28×28 | 73,856 |
+// | `net.3.1` ReLU | 128×28×28 |  |
+// | `net.3.2` Conv2d | 128×28×28 | 147,584 |
+// | `net.3.3` ReLU | 128×28×28 |  |
+// | `net.3.4` MaxPool2d | 128×14×14 |  |
+// | `net.4.0` Conv2d | 128×14×14 | 147,584 |
+// | `net.4.1` ReLU | 128×14×14 |  |
+// | `net.4.2` Conv2d | 128×14×14 | 147,584 |
+// | `net.4.3` ReLU | 128×14×14 |  |
+// | `net.4.4` MaxPool2d | 128×7×7 |  |
+// | `net.5` Flatten | 6272 |  |
+// | `net.6` Linear | 4096 | 25,694,208 |
+// | `net.7` ReLU | 4096 |  |
+// | `net.8` Dropout | 4096 |  |
+// | `net.9` Linear | 4096 | 16,781,312 |
+// | `net.10` ReLU | 4096 |  |
+// | `net.11` Dropout | 4096 |  |
+// | `net.12` Linear | 10 | 40,970 |
 
 import {
   Conv2d,
@@ -51,6 +80,8 @@ export interface VGGSettings {
   readonly imageSize?: number;
   /** Units of the two hidden linear layers. Default: 4096. */
   readonly hidden?: number;
+  /** The probability with which their outputs are dropped. Default: 0.5. */
+  readonly dropout?: number;
 }
 
 /**
@@ -64,7 +95,7 @@ export class VGG extends Module {
 
   constructor(
     convArch: ConvArch = notesArch,
-    { inChannels = 1, imageSize = 224, hidden = 4096 }: VGGSettings = {},
+    { inChannels = 1, imageSize = 224, hidden = 4096, dropout = 0.5 }: VGGSettings = {},
   ) {
     super();
     const blocks: Module[] = [];
@@ -78,10 +109,10 @@ export class VGG extends Module {
       new Flatten(),
       new Linear(channels * size * size, hidden),
       new ReLU(),
-      new Dropout(0.5),
+      new Dropout(dropout),
       new Linear(hidden, hidden),
       new ReLU(),
-      new Dropout(0.5),
+      new Dropout(dropout),
       new Linear(hidden, 10),
     );
   }

@@ -72,7 +72,7 @@ export function curveSvg(history: History, which: Curve): string {
       .join("");
 
   const shown = thinned(steps);
-  const mean = thinned(runningMean(steps, which, Math.max(1, Math.round(stepsPerEpoch / 10))));
+  const mean = thinned(runningMean(steps, which, Math.max(1, Math.round(stepsPerEpoch / 25))));
   const judged = epochs.map((e) => [e.epoch, e[validationOf[which]]] as const);
   const number = (v: number) => String(Number(v.toPrecision(6)));
   const parts = [

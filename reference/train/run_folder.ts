@@ -76,15 +76,15 @@ export class RunFolder {
         `${path} is no run folder: it has no ${names.settings}. ` +
           `Give the folder that "convnotes train" named when it began`,
       );
-    let settings: RunSettings;
+    let settings: Partial<RunSettings> | null;
     try {
-      settings = JSON.parse(readFileSync(file, "utf8")) as RunSettings;
+      settings = JSON.parse(readFileSync(file, "utf8")) as Partial<RunSettings> | null;
     } catch (error) {
       throw new Error(`${file} is not JSON (${(error as Error).message})`, { cause: error });
     }
     if (typeof settings?.recipe?.model !== "string")
       throw new Error(`${file} holds no settings of a run: it names no recipe`);
-    return new RunFolder(path, settings);
+    return new RunFolder(path, settings as RunSettings);
   }
 
   /** Whether there is a checkpoint to resume from. */
@@ -155,7 +155,7 @@ export class RunFolder {
     ];
     for (const which of ["loss", "accuracy"] as const)
       writeAtomically(join(this.path, `${which}.svg`), curveSvg(history, which));
-    const title = `${recipe.model}, ${recipe.epochs} epochs`;
+    const title = `${recipe.model}, ${recipe.epochs} epoch${recipe.epochs === 1 ? "" : "s"}`;
     writeAtomically(join(this.path, names.page), runPage(title, pageSettings, history));
   }
 
