@@ -183,16 +183,13 @@ export abstract class Module implements Scope {
 
   // ## Changing all of it
 
-  /** Calls `visit` with this module and all below it, children first, each once. */
+  /**
+   * Calls `visit` with every module below this one, children first, and then with this one. As in
+   * PyTorch, a module that stands in two parents is visited from both.
+   */
   apply(visit: (module: Module) => void): this {
-    const seen = new Set<Module>();
-    const walk = (module: Module): void => {
-      if (seen.has(module)) return;
-      seen.add(module);
-      for (const child of module.children()) walk(child);
-      visit(module);
-    };
-    walk(this);
+    for (const child of this.children()) child.apply(visit);
+    visit(this);
     return this;
   }
 

@@ -78,7 +78,8 @@ export class StepLR extends Schedule {
  * and up again if it is stepped further.
  *
  * Throws: RangeError unless `tMax` is a positive whole number.
- * Source: Loshchilov and Hutter 2017, without restarts; PyTorch's CosineAnnealingLR.
+ * Source: Loshchilov and Hutter 2017, without restarts; PyTorch's CosineAnnealingLR. Differs from
+ * PyTorch: by the last bits of the cosine, which is the JavaScript engine's.
  */
 export class CosineAnnealingLR extends Schedule {
   readonly #tMax: number;
