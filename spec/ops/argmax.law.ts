@@ -1,12 +1,14 @@
 // # The law of positions
 //
-// The first index along the axis, or in the row of all elements, whose element no other exceeds.
+// The first index along the axis, or in the row of all elements, whose element no other exceeds; NaN
+// exceeds everything.
 
 import fc from "fast-check";
 import type { ArgmaxOptions } from "convnotes";
-import { integers, reals } from "../arbitraries.js";
+import { integers } from "../arbitraries.js";
 import type { Law } from "../laws.js";
 import { build, type Case } from "../values.js";
+import { withSpecials } from "./relu.law.js";
 import { members, reductions, resultShape } from "./sum.law.js";
 
 /** The cases of reductions that name at most one axis, without gradient. */
@@ -19,13 +21,14 @@ const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Case<ArgmaxOptions>>
 export const law: Law<ArgmaxOptions> = {
   stem: "argmax",
   exact: cases(integers),
-  real: cases(reals),
+  real: cases(withSpecials),
 
   forward: (c) => [
     {
       ...build(resultShape(c), (...k) => {
         const along = members(c, k);
-        return along.findIndex((x) => along.every((other) => other <= x));
+        const largest = (x: number) => along.every((other) => other <= x);
+        return along.findIndex(along.some(Number.isNaN) ? Number.isNaN : largest);
       }),
       dtype: "int64",
     },

@@ -146,20 +146,21 @@ export const law: Law<CrossEntropyOptions> = {
   ],
 
   bound(c, arithmetic) {
-    const { unit, depth } = arithmetic;
+    const { unit } = arithmetic;
     const sampleBound = (sample: Sample): number => {
       const { row, a } = sample;
       const each = totalError(row, arithmetic) + 3 * unit * Math.log(row.total);
       return (
         (sum(a.map((coefficient, k) => coefficient * (each - unit * row.shifted[k]))) +
-          gamma(depth(a.length) + 6, arithmetic) * lossOf(sample)) *
+          gamma(arithmetic.depth(a.length) + 6, arithmetic) * lossOf(sample)) *
         secondOrder
       );
     };
     if (c.options.reduction === "none")
       return [build(resultShape(c), (...n) => sampleBound(sampleAt(c, n))).data];
     const samples = allSamples(c);
-    const further = gamma(2 * depth(samples.length), arithmetic) * sum(samples.map(lossOf));
+    const further =
+      gamma(2 * arithmetic.depth(samples.length), arithmetic) * sum(samples.map(lossOf));
     return [[(sum(samples.map(sampleBound)) + further * secondOrder) / divisorOf(c)]];
   },
 

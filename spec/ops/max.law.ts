@@ -7,6 +7,7 @@ import type { ReduceOptions } from "convnotes";
 import { anyShape, integers, reals } from "../arbitraries.js";
 import type { Law } from "../laws.js";
 import { at, build, type Case, map, type Values } from "../values.js";
+import { withSpecials } from "./relu.law.js";
 import { members, reductions, refusals, resultIndex, resultShape } from "./sum.law.js";
 
 /** At most eight members, so that a gradient of multiples of 840 can be shared without rounding. */
@@ -28,15 +29,15 @@ function shared(c: Case<ReduceOptions>): Values {
   return build(c.inputs[0]!.shape, (...i) => {
     const all = members(c, resultIndex(c, i));
     const largest = Math.max(...all);
-    if (at(c.inputs[0]!, i) !== largest) return 0;
-    return at(c.dy!, resultIndex(c, i)) / all.filter((x) => x === largest).length;
+    const own = at(c.inputs[0]!, i) === largest ? at(c.dy!, resultIndex(c, i)) : 0;
+    return own / all.filter((x) => x === largest).length; // NaN where the maximum is NaN
   });
 }
 
 export const law: Law<ReduceOptions> = {
   stem: "max",
   exact: reductions(integers, { shapes: small, dy: divisible }),
-  real: fc.oneof(reductions(reals), reductions(integers, { dy: reals })),
+  real: fc.oneof(reductions(withSpecials, { dy: reals }), reductions(integers, { dy: reals })),
 
   forward: (c) => [build(resultShape(c), (...k) => Math.max(...members(c, k)))],
   bound: (c) => [build(resultShape(c), () => 0).data],

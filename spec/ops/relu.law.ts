@@ -20,20 +20,26 @@ export const elementwise = (
     ({ inputs: [x] }) => x!.shape,
   );
 
+/** Also NaN and infinities, which no comparison may lose. */
+export const withSpecials = fc.oneof(
+  { weight: 12, arbitrary: reals },
+  { weight: 1, arbitrary: fc.constantFrom(NaN, Infinity, -Infinity) },
+);
+
 /** At least 1/4 away from the kink. */
 const apart = integers.map((k) => (k >= 0 ? k + 1 : k) / 4);
 
 export const law: Law = {
   stem: "relu",
   exact: elementwise(integers),
-  real: elementwise(reals),
+  real: elementwise(withSpecials, reals),
 
   forward: ({ inputs: [x] }) => [map(x!, (v) => Math.max(v, 0))],
   bound: ({ inputs: [x] }) => [x!.data.map(() => 0)],
 
   gradients: {
     input: {
-      of: ({ inputs: [x], dy }) => map(dy!, (g, i) => (x!.data[i] > 0 ? g : 0)),
+      of: ({ inputs: [x], dy }) => map(dy!, (g, i) => (x!.data[i] <= 0 ? 0 : g)),
       bound: ({ dy }) => dy!.data.map(() => 0),
     },
   },
