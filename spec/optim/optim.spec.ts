@@ -36,9 +36,9 @@ function make(kind: string, parameters: nn.Parameter[], settings: Settings): opt
 const twoParameters = () =>
   [whole([3], 1, "float64"), whole([2, 2], 2, "float64")].map((t) => new nn.Parameter(t));
 
-/** The gradients of step `t`: the second parameter has none at every third step. */
+/** The gradients of step `t`: each parameter has none at every third step. */
 function giveGradients([first, second]: nn.Parameter[], t: number): void {
-  first.grad = whole([3], 3 + t, "float64");
+  first.grad = t % 3 === 1 ? null : whole([3], 3 + t, "float64");
   second.grad = t % 3 === 2 ? null : whole([2, 2], 5 + t, "float64");
 }
 
@@ -202,6 +202,8 @@ describe("optim: on a network", () => {
     return loss.item();
   };
   const network = () => new nn.Sequential(new nn.Linear(3, 4), new nn.Tanh(), new nn.Linear(4, 2));
+  const clone = (state: nn.StateDict) =>
+    new Map(Array.from(state, ([name, t]) => [name, t.clone()] as const));
   const values = (model: nn.Module) => [...model.parameters()].map(numbers);
 
   for (const [kind, optimizerOf] of Object.entries(kinds)) {
@@ -244,6 +246,19 @@ describe("optim: on a network", () => {
     step(model, optimizer);
     optimizer.zeroGrad();
     assert.ok([...model.parameters()].every((p) => p.grad === null));
+  });
+
+  it("a state from before the first step is a beginning", () => {
+    const [model, other] = [network(), network()];
+    other.loadStateDict(model.stateDict());
+    const [optimizer, fresh] = [kinds.SGD(model), kinds.SGD(other)];
+    const beginning = { model: clone(model.stateDict()), optimizer: optimizer.stateDict() };
+    step(model, optimizer);
+    model.loadStateDict(beginning.model);
+    optimizer.loadStateDict(beginning.optimizer);
+    step(model, optimizer);
+    step(other, fresh);
+    assert.deepEqual(values(model), values(other));
   });
 
   it("a saved state is not touched by what is loaded from it", () => {
