@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import fc, { type Arbitrary } from "fast-check";
-import { fromData, type Pair, type Shape, showShape, sizeOf, type Tensor } from "convnotes";
+import { fromData, type Shape, showShape, sizeOf, type Tensor } from "convnotes";
 import "../seed.js";
 
 // ## Drawing
@@ -59,9 +59,9 @@ export interface ConvCase {
   readonly input: Shape;
   readonly weight: Shape;
   readonly options: {
-    readonly stride: Pair;
-    readonly padding: Pair;
-    readonly dilation: Pair;
+    readonly stride: readonly [number, number];
+    readonly padding: readonly [number, number];
+    readonly dilation: readonly [number, number];
     readonly groups: number;
   };
 }

@@ -53,6 +53,24 @@ export const slips: readonly Slip[] = [
     replace: "Y[y0 + j] += Math.abs(factor) * X[x0 + j * step];",
   },
   {
+    file: "ops/conv2d.ts",
+    slip: "products overwrite one another",
+    find: "Y[y0 + j] += factor * X[x0 + j * step];",
+    replace: "Y[y0 + j] = factor * X[x0 + j * step];",
+  },
+  {
+    file: "ops/conv2d.ts",
+    slip: "every channel has the first kernel",
+    find: "((k * perGroup + c) * kernel[0] + a) * kernel[1] + b;",
+    replace: "(c * kernel[0] + a) * kernel[1] + b;",
+  },
+  {
+    file: "ops/conv2d.ts",
+    slip: "work is counted by output channels",
+    find: "output[3] * weight[1] * weight[2]",
+    replace: "output[3] * weight[0] * weight[2]",
+  },
+  {
     file: "window.ts",
     slip: "padding counts on one side only",
     find: "const room = size + 2 * p - d * (k - 1) - 1;\n    if",
@@ -87,4 +105,12 @@ export const kills: Readonly<Record<string, readonly string[]>> = {
   padding: ["conv2d: padding repeats the edge"],
   stride: ["conv2d: the column's stride is taken for the row's"],
   dilation: ["conv2d: rows are not dilated"],
+
+  // Many channels
+  channels: ["conv2d: products overwrite one another"],
+  kernels: ["conv2d: every channel has the first kernel"],
+  "channel-order": ["conv2d: every channel has the first kernel"],
+  bias: ["conv2d: the bias is forgotten", "conv2d: the bias's gradient is the mean, not the sum"],
+  groups: ["conv2d: all groups see the first group's channels"],
+  "conv-counts": ["conv2d: work is counted by output channels"],
 };
