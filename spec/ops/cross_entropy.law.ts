@@ -13,8 +13,9 @@ import {
   reals,
   valuesOf,
   withGradient,
+  smallStep,
 } from "../arbitraries.js";
-import { type Law, smallStep } from "../laws.js";
+import type { Law } from "../laws.js";
 import { gamma } from "../rounding.js";
 import { at, build, type Case, everyIndex, type Shape, type Values } from "../values.js";
 import { type Row, rowOf, secondOrder, shareBound, totalError } from "./softmax.law.js";

@@ -4,8 +4,8 @@
 
 import fc from "fast-check";
 import type { SoftmaxOptions } from "convnotes";
-import { ordinary, reals } from "../arbitraries.js";
-import { type Law, smallStep } from "../laws.js";
+import { ordinary, reals, smallStep } from "../arbitraries.js";
+import type { Law } from "../laws.js";
 import { gamma } from "../rounding.js";
 import { at, build } from "../values.js";
 import { byRow, inRows, refusals, rowAt, secondOrder, totalError } from "./softmax.law.js";

@@ -2,8 +2,8 @@
 //
 // The formula is taken in the form whose exponential cannot overflow.
 
-import { ordinary, reals } from "../arbitraries.js";
-import { type Law, smallStep } from "../laws.js";
+import { ordinary, reals, smallStep } from "../arbitraries.js";
+import type { Law } from "../laws.js";
 import { gamma } from "../rounding.js";
 import { map, type Values } from "../values.js";
 import { elementwise } from "./relu.law.js";

@@ -5,8 +5,8 @@
 
 import fc from "fast-check";
 import type { SoftmaxOptions } from "convnotes";
-import { anyShape, ordinary, reals, valuesOf, withGradient } from "../arbitraries.js";
-import { type Law, type Refusal, smallStep } from "../laws.js";
+import { anyShape, ordinary, reals, valuesOf, withGradient, smallStep } from "../arbitraries.js";
+import type { Law, Refusal } from "../laws.js";
 import { type Arithmetic, gamma } from "../rounding.js";
 import { at, build, type Case, type Values } from "../values.js";
 

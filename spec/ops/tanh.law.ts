@@ -3,8 +3,8 @@
 // $\tanh x = 1 - \frac{2}{e^{2x} + 1} = \frac{\mathrm{expm1}(2x)}{\mathrm{expm1}(2x) + 2}$, where
 // $\mathrm{expm1}(z) = e^z - 1$ does not cancel near 0.
 
-import { ordinary, reals } from "../arbitraries.js";
-import { type Law, smallStep } from "../laws.js";
+import { ordinary, reals, smallStep } from "../arbitraries.js";
+import type { Law } from "../laws.js";
 import { gamma } from "../rounding.js";
 import { map } from "../values.js";
 import { elementwise } from "./relu.law.js";
