@@ -240,12 +240,12 @@ export class Tensor {
   }
 
   /**
-   * The same values on another device or of another element type; this very tensor when nothing
+   * The same values on the device or of the element type `target`; this very tensor when nothing
    * changes. The result is a new leaf.
    *
    * Throws: TypeError when gradients would have to flow through the move.
    */
-  to(target: Device | DType): Tensor {
+  to(target: Device): Tensor {
     const isType = target in elementBytes;
     const dtype = isType ? (target as DType) : this.dtype;
     const device = isType ? this.device : target;
@@ -262,7 +262,7 @@ export class Tensor {
   }
 
   /** Moves this very tensor, as `to` would move a copy: whoever holds it sees it moved. */
-  move_(target: Device | DType): this {
+  move_(target: Device): this {
     const { dtype, device, storage } = this.to(target);
     Object.assign(this, { dtype, device, storage });
     this.grad = this.grad?.to(target) ?? null;
