@@ -70,7 +70,7 @@ export function step(state: AdamState, g: number, o: AdamOptions, a: Arithmetic)
         stepSize * quotientError +
         gamma(4, a) * Math.abs(p.value) +
         (gamma(5, a) + kappa1) * stepSize * Math.abs(quotient) +
-        4 * a.tiny,
+        4 * a.tiny * (1 + 1 / Math.max(divisor - divisorError, 0)),
     },
     mean,
     meanSquare,

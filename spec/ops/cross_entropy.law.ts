@@ -177,7 +177,7 @@ export const law: Law<CrossEntropyOptions> = {
             Math.abs(arrives) *
               (sum(a) * shareBound(row, k, arithmetic) + gamma(roundings, arithmetic) * terms) *
               secondOrder +
-            4 * arithmetic.tiny
+            (1 + terms + 4 * Math.abs(arrives)) * arithmetic.tiny
           );
         }).data;
       },

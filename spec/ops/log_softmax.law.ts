@@ -38,7 +38,7 @@ export const law: Law<SoftmaxOptions> = {
           return (
             gamma(a.depth(dys.length) + 6, a) * share +
             a.unit * (Math.abs(at(c.dy!, i)) + share) +
-            6 * a.tiny * sum(dys.map(Math.abs))
+            a.tiny * (1 + 6 * sum(dys.map(Math.abs)))
           );
         }).data,
     },
