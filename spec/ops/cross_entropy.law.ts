@@ -173,10 +173,13 @@ export const law: Law<CrossEntropyOptions> = {
         return byScore(c, ({ row, a }, k, arrives) => {
           const roundings = arithmetic.depth(a.length) + arithmetic.depth(samples) + 9;
           const terms = sum(a) * row.shares[k] + a[k];
+          // The share may be taken from its logarithm, which has roundings of its own.
+          const log = Math.log(row.total);
+          const logarithm = arithmetic.unit * (4 * log + Math.abs(row.shifted[k]));
+          const share = shareBound(row, k, arithmetic) + row.shares[k] * logarithm * secondOrder;
           return (
             Math.abs(arrives) *
-              (sum(a) * shareBound(row, k, arithmetic) + gamma(roundings, arithmetic) * terms) *
-              secondOrder +
+              (sum(a) * share + gamma(roundings, arithmetic) * terms * secondOrder) +
             (1 + terms + 4 * Math.abs(arrives)) * arithmetic.tiny
           );
         }).data;
