@@ -77,6 +77,60 @@ export const slips: readonly Slip[] = [
     replace: "const room = size + p - d * (k - 1) - 1;\n    if",
   },
   {
+    file: "window.ts",
+    slip: "the last plane is left out",
+    find: "start < data.length;",
+    replace: "start < data.length - size;",
+  },
+  {
+    file: "window.ts",
+    slip: "the last window may begin beyond the image",
+    find: "return (places - 1) * s >= size + p ? places - 1 : places;",
+    replace: "return places;",
+  },
+  {
+    file: "ops/max_pool2d.ts",
+    slip: "the smallest wins",
+    find: "plane[j] > plane[best]",
+    replace: "plane[j] < plane[best]",
+  },
+  {
+    file: "ops/max_pool2d.ts",
+    slip: "the largest magnitude wins",
+    find: "plane[j] > plane[best]",
+    replace: "Math.abs(plane[j]) > Math.abs(plane[best])",
+  },
+  {
+    file: "ops/max_pool2d.ts",
+    slip: "the first pixel wins",
+    find: "plane[j] > plane[best]",
+    replace: "j < best",
+  },
+  {
+    file: "ops/max_pool2d.ts",
+    slip: "the last of the largest wins",
+    find: "plane[j] > plane[best]",
+    replace: "plane[j] >= plane[best]",
+  },
+  {
+    file: "ops/avg_pool2d.ts",
+    slip: "the sum is not divided",
+    find: "sum / divisor",
+    replace: "sum",
+  },
+  {
+    file: "ops/avg_pool2d.ts",
+    slip: "padding is not counted unless asked for",
+    find: "o.countIncludePad ?? true",
+    replace: "o.countIncludePad ?? false",
+  },
+  {
+    file: "ops/avg_pool2d.ts",
+    slip: "gradients are not shared",
+    find: "dy.data[i++] / divisor",
+    replace: "dy.data[i++]",
+  },
+  {
     file: "summary.ts",
     slip: "strides do not multiply",
     find: "before.jump[axis] * window.stride[axis]",
@@ -113,4 +167,23 @@ export const kills: Readonly<Record<string, readonly string[]>> = {
   bias: ["conv2d: the bias is forgotten", "conv2d: the bias's gradient is the mean, not the sum"],
   groups: ["conv2d: all groups see the first group's channels"],
   "conv-counts": ["conv2d: work is counted by output channels"],
+
+  // Pooling
+  pooling: ["max_pool2d: the smallest wins", "avg_pool2d: the sum is not divided"],
+  "pooling-channels": ["window: the last plane is left out"],
+  "pooling-padding": ["avg_pool2d: padding is not counted unless asked for"],
+  "pooling-order": ["max_pool2d: the smallest wins", "avg_pool2d: the sum is not divided"],
+  "pooling-scaling": ["max_pool2d: the largest magnitude wins"],
+  "pooling-monotone": ["max_pool2d: the largest magnitude wins"],
+  "pooling-mean-conv": ["avg_pool2d: the sum is not divided"],
+  "pooling-impulse": ["max_pool2d: the smallest wins", "avg_pool2d: the sum is not divided"],
+  "pooling-place": ["max_pool2d: the first pixel wins"],
+  "pooling-size": [
+    "window: padding counts on one side only",
+    "window: the last window may begin beyond the image",
+  ],
+  "pooling-gradient": [
+    "max_pool2d: the last of the largest wins",
+    "avg_pool2d: gradients are not shared",
+  ],
 };
