@@ -27,9 +27,10 @@ export const reals: fc.Arbitrary<number> = fc.oneof(
   { weight: 2, arbitrary: float32(2 ** 56) },
 );
 
-/**
- * Numbers from −4 to 4 in steps of 2⁻⁸: adding a step of 2⁻¹⁷ to one is exact in float64.
- */
+/** The step of difference quotients (laws.ts) for formulas that are not linear. */
+export const smallStep = 2 ** -17;
+
+/** Numbers from −4 to 4 in steps of 2⁻⁸: adding a small step to one is exact in float64. */
 export const ordinary = fc.integer({ min: -1024, max: 1024 }).map((k) => k / 256);
 
 // ## Sizes

@@ -10,6 +10,8 @@
 // order is therefore within $\gamma_n \sum |a_i b_i|$. Where numbers underflow, each operation may
 // add an absolute error as well.
 
+import { absolute, type Case, type Values } from "./values.js";
+
 /** What a computation declares about its arithmetic; bounds are computed from this. */
 export interface Arithmetic {
   /** The unit roundoff: half the distance from 1 to the next number. */
@@ -36,6 +38,19 @@ export const gamma = (n: number, { unit }: Arithmetic): number => (n * unit) / (
 /** The bound of a sum of so many products, given the sum of their absolute values. */
 export const sumBound = (terms: number, absolute: number, a: Arithmetic): number =>
   gamma(a.depth(terms), a) * absolute + terms * a.tiny;
+
+/**
+ * A formula that is a sum of products in every element, with its bound: the number of terms, and
+ * the formula on absolute values.
+ */
+export const sumOfProducts = <O extends object>(
+  of: (c: Case<O>) => Values,
+  terms: (c: Case<O>) => number,
+) => ({
+  of,
+  bound: (c: Case<O>, _: unknown, a: Arithmetic): number[] =>
+    of(absolute(c)).data.map((size) => sumBound(terms(c), size, a)),
+});
 
 /** The bound of a value that has been within `bound` and is then rounded once more. */
 export const roundedOnce = (value: number, bound: number, a: Arithmetic): number =>

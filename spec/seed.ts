@@ -14,6 +14,6 @@ const read = (name: string): number | undefined => {
 
 export const seed = read("FC_SEED") ?? Date.now() % 2 ** 31;
 
-fc.configureGlobal({ seed, numRuns: read("FC_RUNS") ?? 50 });
+fc.configureGlobal({ seed, numRuns: read("FC_RUNS") ?? 100 });
 
 console.log(`FC_SEED=${seed}`);

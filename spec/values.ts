@@ -54,6 +54,10 @@ export function at({ shape, data }: Values, index: readonly number[], outside?: 
   return data[offset];
 }
 
+/** The product of some of the sizes. */
+export const sizeOf = (v: Values | null, ...axes: number[]): number =>
+  axes.reduce((product, axis) => product * v!.shape[axis], 1);
+
 /** Every combination of one whole number from 0 up to each of `ends`, without the ends. */
 export function* everyIndex(...ends: number[]): Generator<number[]> {
   const size = ends.reduce((product, d) => product * d, 1);

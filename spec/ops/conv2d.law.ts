@@ -20,8 +20,9 @@ import {
   withGradient,
 } from "../arbitraries.js";
 import type { Law } from "../laws.js";
-import { sumBound } from "../rounding.js";
-import { absolute, at, build, type Case, everyIndex, type Values } from "../values.js";
+import { sumOfProducts } from "../rounding.js";
+import { at, build, type Case, everyIndex, sizeOf, type Values } from "../values.js";
+import { places } from "../windows.js";
 
 type Conv = Case<Conv2dOptions>;
 
@@ -56,10 +57,8 @@ const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Conv> => {
         dy: fc.constant(null),
       });
     });
-  return withGradient<Conv2dOptions>(drawn, numbers, (c) => outputShape(c));
+  return withGradient<Conv2dOptions>(drawn, numbers, outputShape);
 };
-
-// ## Shape
 
 /** All options, as `[rows, columns]`. */
 const settings = ({ options: o }: Conv) => ({
@@ -69,20 +68,10 @@ const settings = ({ options: o }: Conv) => ({
   groups: o.groups ?? 1,
 });
 
-/** Counts the places one by one: how many windows start so that they end inside. */
-function places(size: number, kernel: number, stride: number, padding: number, dilation: number) {
-  let count = 0;
-  for (let start = -padding; start + dilation * (kernel - 1) < size + padding; start += stride)
-    count++;
-  return count;
-}
-
 function outputShape(c: Conv): number[] {
   const [x, w] = c.inputs as [Values, Values];
-  const { stride, padding, dilation } = settings(c);
-  const along = (axis: 0 | 1) =>
-    places(x.shape[2 + axis], w.shape[2 + axis], stride[axis], padding[axis], dilation[axis]);
-  return [x.shape[0], w.shape[0], along(0), along(1)];
+  const window = { ...settings(c), kernel: [w.shape[2], w.shape[3]] as const };
+  return [x.shape[0], w.shape[0], places(x, window, 0), places(x, window, 1)];
 }
 
 // ## Formulas
@@ -147,32 +136,78 @@ function dbias(c: Conv): Values {
   });
 }
 
-// ## Bounds
-//
-// Each is a sum of products: the number of terms, and the formula on absolute values.
+// ## The law
 
-const bounded =
-  (formula: (c: Conv) => Values, terms: (c: Conv) => number): Law<Conv2dOptions>["bound"] =>
-  (c, a) => [formula(absolute(c)).data.map((size) => sumBound(terms(c), size, a))];
-
-const sumOf = (formula: (c: Conv) => Values, terms: (c: Conv) => number) => ({
-  of: formula,
-  bound: (c: Conv, _: unknown, a: Parameters<Law["bound"]>[1]) => bounded(formula, terms)(c, a)[0]!,
-});
-
-const sizes = (v: Values | null) => v!.shape;
+const y = sumOfProducts(forward, ({ inputs: [, w] }) => 1 + sizeOf(w, 1, 2, 3));
 
 export const law: Law<Conv2dOptions> = {
   stem: "conv2d",
   exact: cases(integers),
   real: cases(reals),
-  forward: (c) => [forward(c)],
-  bound: bounded(forward, ({ inputs: [, w] }) => sizes(w)[1] * sizes(w)[2] * sizes(w)[3] + 1),
+
+  forward: (c) => [y.of(c)],
+  bound: (c, a) => [y.bound(c, null, a)],
+
   gradients: {
-    input: sumOf(dinput, ({ inputs: [, w] }) => sizes(w)[0] * sizes(w)[2] * sizes(w)[3]),
-    weight: sumOf(dweight, ({ dy }) => sizes(dy)[0] * sizes(dy)[2] * sizes(dy)[3]),
-    bias: sumOf(dbias, ({ dy }) => sizes(dy)[0] * sizes(dy)[2] * sizes(dy)[3]),
+    input: sumOfProducts(dinput, ({ inputs: [, w] }) => sizeOf(w, 0, 2, 3)),
+    weight: sumOfProducts(dweight, ({ dy }) => sizeOf(dy, 0, 2, 3)),
+    bias: sumOfProducts(dbias, ({ dy }) => sizeOf(dy, 0, 2, 3)),
   },
   differences: { cases: cases(ordinary), step: 1 },
-  refusals: [],
+
+  refusals: [
+    {
+      inputs: [[1, 4, 4], [1, 1, 3, 3], null],
+      options: {},
+      message: "conv2d: input must have 4 axes, got 3: [1, 4, 4]",
+    },
+    {
+      inputs: [[2, 3, 8, 8], [6, 1, 5, 5], null],
+      options: {},
+      message:
+        "conv2d: input [2, 3, 8, 8] has 3 channels, but weight [6, 1, 5, 5] expects 1; " +
+        "set in_channels to 3",
+    },
+    {
+      inputs: [[2, 4, 8, 8], [6, 1, 5, 5], null],
+      options: { groups: 2 },
+      message:
+        "conv2d: input [2, 4, 8, 8] has 4 channels, but weight [6, 1, 5, 5] in 2 groups expects 2; " +
+        "set in_channels to 4",
+    },
+    {
+      inputs: [[2, 4, 8, 8], [6, 1, 5, 5], null],
+      options: { groups: 4 },
+      message: "conv2d: groups 4 must be a whole number that divides the 6 output channels",
+    },
+    {
+      inputs: [[2, 1, 8, 8], [6, 1, 5, 5], [5]],
+      options: {},
+      message: "conv2d: bias has shape [5], expected [6] (one for each output channel)",
+    },
+    {
+      inputs: [[2, 1, 8, 4], [6, 1, 5, 5], null],
+      options: {},
+      message:
+        "conv2d: kernelSize 5 spans 5 pixels, but the width is 4; " +
+        "use a smaller kernel, more padding or a larger image",
+    },
+    {
+      inputs: [[2, 1, 3, 8], [6, 1, 3, 3], null],
+      options: { padding: [1, 0], dilation: 3 },
+      message:
+        "conv2d: kernelSize 3 with dilation 3 spans 7 pixels, but the height is 3 + 2·1 of padding; " +
+        "use a smaller kernel, more padding or a larger image",
+    },
+    {
+      inputs: [[2, 1, 8, 8], [6, 1, 5, 5], null],
+      options: { stride: [1, 0] },
+      message: "conv2d: stride must be a whole number of at least 1, got 0",
+    },
+    {
+      inputs: [[2, 1, 8, 8], [6, 1, 5, 5], null],
+      options: { padding: -1 },
+      message: "conv2d: padding must be a whole number of at least 0, got -1",
+    },
+  ],
 };
