@@ -19,6 +19,7 @@ import {
   type Tensor,
   zeros,
 } from "convnotes";
+import "./seed.js";
 
 // ## Random expressions
 

@@ -42,6 +42,7 @@ import {
   trace,
   zeros,
 } from "convnotes";
+import "./seed.js";
 
 // ## Running a graph
 

@@ -18,21 +18,21 @@ export interface AdamState {
   readonly meanSquare: Uncertain;
 }
 
+const size = ({ value, error }: Uncertain) => Math.abs(value) + error;
+
 export function step(state: AdamState, g: number, o: AdamOptions, a: Arithmetic): AdamState {
   const { lr, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0, decoupled = false } = o;
   const gradient = combined([[1, certain(g)], [decoupled ? 0 : weightDecay, state.param]], a); // prettier-ignore
 
-  // m + (1 − β₁)(g − m), whose difference rounds before it is multiplied.
+  // m + (1 − β₁)(g − m): the difference rounds before it is multiplied.
   const m = state.mean;
-  const difference = combined([[1, gradient], [-1, m]], a); // prettier-ignore
-  const exactMean = combined([[beta1, m], [1 - beta1, gradient]], a); // prettier-ignore
   const mean: Uncertain = {
-    value: exactMean.value,
+    value: beta1 * m.value + (1 - beta1) * gradient.value,
     error:
-      exactMean.error +
-      gamma(5, a) *
-        (Math.abs(m.value) +
-          (1 - beta1) * (Math.abs(gradient.value) + Math.abs(m.value) + difference.error)),
+      beta1 * m.error +
+      (1 - beta1) * gradient.error +
+      gamma(5, a) * (size(m) + (1 - beta1) * (size(gradient) + size(m))) +
+      2 * a.tiny,
   };
 
   const square: Uncertain = {
