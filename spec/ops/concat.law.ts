@@ -106,6 +106,15 @@ export const law: Law<ConcatOptions> = {
         "they may differ only along axis 0",
     },
     {
+      inputs: [
+        [2, 3],
+        [3, 3],
+      ],
+      options: { dim: -1 },
+      message:
+        "concat: tensors[1] has shape [3, 3], tensors[0] [2, 3]; they may differ only along axis 1",
+    },
+    {
       inputs: [[2, 3]],
       options: { dim: 2 },
       message: "concat: axis 2 does not exist in [2, 3]; allowed are -2 to 1",
