@@ -23,6 +23,3 @@ export function inside<T>(scope: Scope, body: () => T): T {
 /** The path of the module that is running, `""` outside of all. */
 export const currentPath = (): string =>
   stack.length === 0 ? "" : stack[0].pathOf(stack[stack.length - 1]);
-
-/** Whether `scope` is the outermost module that is running. */
-export const isOutermost = (scope: Scope): boolean => stack[0] === scope;

@@ -1,0 +1,33 @@
+import DefaultTheme from "vitepress/theme";
+import "katex/dist/katex.min.css";
+import { type Theme, useRoute } from "vitepress";
+import { nextTick, onMounted, watch } from "vue";
+import "./style.css";
+import { follow } from "./reading.js";
+import BatchNormWidget from "./widgets/BatchNormWidget.vue";
+import ConvolutionWidget from "./widgets/ConvolutionWidget.vue";
+import InceptionWidget from "./widgets/InceptionWidget.vue";
+import PoolingWidget from "./widgets/PoolingWidget.vue";
+import ShapeWidget from "./widgets/ShapeWidget.vue";
+
+const widgets = { BatchNormWidget, ConvolutionWidget, InceptionWidget, PoolingWidget, ShapeWidget };
+
+export default {
+  extends: DefaultTheme,
+  enhanceApp({ app }) {
+    for (const [name, component] of Object.entries(widgets)) app.component(name, component);
+  },
+  setup() {
+    const route = useRoute();
+    let stop = () => {};
+    const begin = () => {
+      stop();
+      stop = follow(document);
+    };
+    onMounted(begin);
+    watch(
+      () => route.path,
+      () => void nextTick(begin),
+    );
+  },
+} satisfies Theme;

@@ -1,0 +1,3 @@
+import { operationPages } from "../site/operation.js";
+
+export default { paths: () => operationPages() };

@@ -1,0 +1,3 @@
+import { reportPages } from "../site/report.js";
+
+export default { paths: () => reportPages() };

@@ -1,0 +1,3 @@
+import { chapterPages } from "../../site/chapter.js";
+
+export default { paths: () => chapterPages("zh") };
