@@ -136,6 +136,24 @@ export const slips: readonly Slip[] = [
     find: "before.jump[axis] * window.stride[axis]",
     replace: "window.stride[axis]",
   },
+  {
+    file: "nn/inception.ts",
+    slip: "the first two paths change places",
+    find: "concat([b1, b2, b3, b4], { dim: 1 })",
+    replace: "concat([b2, b1, b3, b4], { dim: 1 })",
+  },
+  {
+    file: "nn/inception.ts",
+    slip: "the 5×5 window's reduction is a large window itself",
+    find: "this.b3_1 = new Conv2d(inChannels, c3[0], 1);",
+    replace: "this.b3_1 = new Conv2d(inChannels, c3[0], 5, { padding: 2 });",
+  },
+  {
+    file: "models/googlenet.ts",
+    slip: "halving rounds down",
+    find: "new MaxPool2d(3, { stride: 2, padding: 1 })",
+    replace: "new MaxPool2d(2, { stride: 2 })",
+  },
 ];
 
 /** For each label the slips that its tests notice. */
@@ -186,4 +204,9 @@ export const kills: Readonly<Record<string, readonly string[]>> = {
     "max_pool2d: the last of the largest wins",
     "avg_pool2d: gradients are not shared",
   ],
+
+  // GoogLeNet
+  inception: ["inception: the first two paths change places"],
+  "inception-reduction": ["inception: the 5×5 window's reduction is a large window itself"],
+  "googlenet-layers": ["googlenet: halving rounds down"],
 };
