@@ -1,13 +1,14 @@
 // # The formulas are PyTorch's
 //
-// `fixtures/formulas.py` asked PyTorch for results, gradients and trajectories in float64. They
-// are held to the formulas of the laws, which the library is held to on far more cases, with the
+// `fixtures/formulas.py` and `fixtures/ops.py` asked PyTorch for results, gradients and
+// trajectories in float64. They are held to the formulas of the laws, which the library is held to on far more cases, with the
 // bounds of the laws: PyTorch and the formula may each err by as much as float64 makes them.
 // Gradients are compared for the results that PyTorch itself arrived at.
 
 import assert from "node:assert/strict";
 import { adam, type AdamOptions, fromData, sgd, type SgdOptions, zeros } from "convnotes";
 import fixture from "./fixtures/formulas.json" with { type: "json" };
+import windowed from "./fixtures/ops.json" with { type: "json" };
 import { type Law, rooms } from "./laws.js";
 import { type Arithmetic, bothFloat64, within } from "./rounding.js";
 import { step as adamStep } from "./ops/adam.law.js";
@@ -21,19 +22,26 @@ interface Recorded {
   readonly inputs: readonly ({ shape: number[]; dtype: string; data: number[] } | null)[];
   readonly options: object;
   readonly y: { shape: number[]; data: number[] };
-  readonly dy?: { shape: number[]; data: number[] };
+  /** Results beside `y`. */
+  readonly others?: readonly ({ shape: number[]; data: number[] } | null)[];
+  readonly dy?: { shape: number[]; dtype: string; data: number[] };
   readonly gradients?: readonly (number[] | null)[];
 }
 
-const recorded: readonly Recorded[] = fixture.cases;
+const recorded: readonly Recorded[] = [...fixture.cases, ...windowed];
+
+type Numbers = NonNullable<Recorded["inputs"][number]>;
+
+const valuesOf = ({ shape, dtype, data }: Numbers): Values => ({
+  shape,
+  data,
+  ...(dtype === "int64" && { dtype }),
+});
 
 const caseOf = ({ inputs, options, dy }: Recorded): Case => ({
-  inputs: inputs.map(
-    (x): Values | null =>
-      x && { shape: x.shape, data: x.data, ...(x.dtype === "int64" && { dtype: "int64" }) },
-  ),
+  inputs: inputs.map((x) => x && valuesOf(x)),
   options,
-  dy: dy ?? null,
+  dy: dy ? valuesOf(dy) : null,
 });
 
 // ## Comparing
@@ -56,15 +64,21 @@ function assertNear(
 function compare(room: Law, record: Recorded): void {
   const c = caseOf(record);
   const what = `${room.stem} ${JSON.stringify(record.options)}`;
-  const [expected] = room.forward(c);
-  assert.deepEqual(record.y.shape, expected!.shape, what);
-  assertNear(what, record.y.data, expected!.data, room.bound(c, bothFloat64)[0]!);
-  // PyTorch's gradients come in the order of the inputs, the law's by their names.
-  Object.values(room.gradients ?? {}).forEach((rule, index) => {
-    const outputs = [record.y];
+  const outputs = [record.y, ...(record.others ?? [])];
+  const [expected, bounds] = [room.forward(c), room.bound(c, bothFloat64)];
+  outputs.forEach((y, k) => {
+    assert.deepEqual(y?.shape, expected[k]?.shape, what);
+    if (y) assertNear(`${what}, result ${k}`, y.data, expected[k]!.data, bounds[k]!);
+  });
+  // PyTorch's gradients come in the order of the inputs, the law's by their names; a list of
+  // tensors has one for all.
+  const rules = Object.values(room.gradients ?? {});
+  record.gradients?.forEach((gradient, index) => {
+    const rule = rules.at(rules.length === 1 ? 0 : index);
+    if (gradient === null || rule === undefined) return;
     const wanted = rule.of(c, outputs, index);
-    const bounds = rule.bound(c, outputs, bothFloat64, index);
-    assertNear(`${what}, gradient ${index}`, record.gradients![index]!, wanted.data, bounds);
+    const allowed = rule.bound(c, outputs, bothFloat64, index);
+    assertNear(`${what}, gradient ${index}`, gradient, wanted.data, allowed);
   });
 }
 
