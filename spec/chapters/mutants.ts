@@ -83,12 +83,6 @@ export const slips: readonly Slip[] = [
     replace: "start < data.length - size;",
   },
   {
-    file: "window.ts",
-    slip: "the last window may begin beyond the image",
-    find: "return (places - 1) * s >= size + p ? places - 1 : places;",
-    replace: "return places;",
-  },
-  {
     file: "ops/max_pool2d.ts",
     slip: "the smallest wins",
     find: "plane[j] > plane[best]",
@@ -107,28 +101,40 @@ export const slips: readonly Slip[] = [
     replace: "j < best",
   },
   {
-    file: "ops/max_pool2d.ts",
-    slip: "the last of the largest wins",
-    find: "plane[j] > plane[best]",
-    replace: "plane[j] >= plane[best]",
-  },
-  {
     file: "ops/avg_pool2d.ts",
     slip: "the sum is not divided",
     find: "sum / divisor",
     replace: "sum",
   },
   {
-    file: "ops/avg_pool2d.ts",
-    slip: "padding is not counted unless asked for",
-    find: "o.countIncludePad ?? true",
-    replace: "o.countIncludePad ?? false",
+    file: "window.ts",
+    slip: "places are rounded up",
+    find: "return Math.floor(room / s) + 1;",
+    replace: "return Math.ceil(room / s) + 1;",
   },
   {
-    file: "ops/avg_pool2d.ts",
-    slip: "gradients are not shared",
-    find: "dy.data[i++] / divisor",
-    replace: "dy.data[i++]",
+    file: "nn/conv.ts",
+    slip: "layers have no bias unless asked for",
+    find: "groups = 1, bias = true }",
+    replace: "groups = 1, bias = false }",
+  },
+  {
+    file: "nn/init.ts",
+    slip: "the interval is as wide as the deviation",
+    find: "Math.sqrt(3) * xavierStd(t, gain)",
+    replace: "xavierStd(t, gain)",
+  },
+  {
+    file: "nn/init.ts",
+    slip: "only what goes in counts",
+    find: "Math.sqrt(2 / (fanIn + fanOut))",
+    replace: "Math.sqrt(1 / fanIn)",
+  },
+  {
+    file: "train/loop.ts",
+    slip: "the smallest score is the answer",
+    find: "scores[i * classes + k] > scores",
+    replace: "scores[i * classes + k] < scores",
   },
   {
     file: "summary.ts",
@@ -189,7 +195,10 @@ export const kills: Readonly<Record<string, readonly string[]>> = {
   // Pooling
   pooling: ["max_pool2d: the smallest wins", "avg_pool2d: the sum is not divided"],
   "pooling-channels": ["window: the last plane is left out"],
-  "pooling-padding": ["avg_pool2d: padding is not counted unless asked for"],
+  "pooling-padding": [
+    "max_pool2d: padding takes part as zero",
+    "avg_pool2d: padded zeros do not count by default",
+  ],
   "pooling-order": ["max_pool2d: the smallest wins", "avg_pool2d: the sum is not divided"],
   "pooling-scaling": ["max_pool2d: the largest magnitude wins"],
   "pooling-monotone": ["max_pool2d: the largest magnitude wins"],
@@ -198,15 +207,26 @@ export const kills: Readonly<Record<string, readonly string[]>> = {
   "pooling-place": ["max_pool2d: the first pixel wins"],
   "pooling-size": [
     "window: padding counts on one side only",
-    "window: the last window may begin beyond the image",
+    "max_pool2d: an overhanging window may start in the right padding",
   ],
   "pooling-gradient": [
-    "max_pool2d: the last of the largest wins",
-    "avg_pool2d: gradients are not shared",
+    "max_pool2d: the last of equals wins",
+    "avg_pool2d: the gradient is not divided",
   ],
 
   // GoogLeNet
   inception: ["inception: the first two paths change places"],
   "inception-reduction": ["inception: the 5×5 window's reduction is a large window itself"],
   "googlenet-layers": ["googlenet: halving rounds down"],
+
+  // LeNet
+  shapes: ["window: padding counts on one side only", "window: places are rounded up"],
+  counts: ["conv: layers have no bias unless asked for"],
+  "input-sizes": ["window: places are rounded up"],
+  sigmoid: ["sigmoid: the sign is lost", "sigmoid: the gradient is that of tanh"],
+  softmax: ["softmax: the largest score is not taken out"],
+  "cross-entropy": ["cross_entropy: the gradient is not divided"],
+  prediction: ["loop: the smallest score is the answer"],
+  xavier: ["init: the interval is as wide as the deviation", "init: only what goes in counts"],
+  sgd: ["sgd: the step goes uphill"],
 };
