@@ -160,6 +160,31 @@ export const slips: readonly Slip[] = [
     find: "new MaxPool2d(3, { stride: 2, padding: 1 })",
     replace: "new MaxPool2d(2, { stride: 2 })",
   },
+  {
+    file: "models/nin.ts",
+    slip: "the small network sees neighbours",
+    find: "    new Conv2d(outChannels, outChannels, 1),\n    new ReLU(),\n    new Conv2d(outChannels",
+    replace:
+      "    new Conv2d(outChannels, outChannels, 3, { padding: 1 }),\n    new ReLU(),\n    new Conv2d(outChannels",
+  },
+  {
+    file: "ops/adaptive_avg_pool2d.ts",
+    slip: "the sum is not divided",
+    find: "y.data[i] += input.data[j] / count",
+    replace: "y.data[i] += input.data[j]",
+  },
+  {
+    file: "models/nin.ts",
+    slip: "the last block has a 5×5 window",
+    find: "ninBlock(384, 10, 3, { stride: 1, padding: 1 })",
+    replace: "ninBlock(384, 10, 5, { stride: 1, padding: 2 })",
+  },
+  {
+    file: "models/nin.ts",
+    slip: "the first window is padded as AlexNet's is",
+    find: "{ stride: 4, padding: 0 }",
+    replace: "{ stride: 4, padding: 1 }",
+  },
 ];
 
 /** For each label the slips that its tests notice. */
@@ -229,4 +254,14 @@ export const kills: Readonly<Record<string, readonly string[]>> = {
   prediction: ["loop: the smallest score is the answer"],
   xavier: ["init: the interval is as wide as the deviation", "init: only what goes in counts"],
   sgd: ["sgd: the step goes uphill"],
+
+  // Network in network
+  "nin-1x1": ["conv2d: every channel has the first kernel"],
+  "nin-block": ["nin: the small network sees neighbours"],
+  "nin-global-pooling": [
+    "adaptive_avg_pool2d: the sum is not divided",
+    "adaptive_avg_pool2d: the gradient is not divided",
+  ],
+  "nin-head": ["nin: the last block has a 5×5 window"],
+  "nin-layers": ["nin: the first window is padded as AlexNet's is"],
 };
