@@ -18,6 +18,7 @@ const checks = [
     quiet: true,
   },
   { name: "types", command: ["tsc", "-p", "."] },
+  { name: "types of docs", command: ["tsc", "-p", "docs"] },
   {
     name: "lint",
     command: ["eslint", ".", "--max-warnings=0", "--no-error-on-unmatched-pattern=false"],
@@ -26,7 +27,7 @@ const checks = [
   { name: "dead code", command: ["knip", "--no-progress"] },
   {
     name: "arrows",
-    command: ["depcruise", "reference", "spec", "--config", ".dependency-cruiser.cjs"],
+    command: ["depcruise", "reference", "spec", "docs", "--config", ".dependency-cruiser.cjs"],
     saw: /\((?:[5-9]\d|\d{3,}) modules, (?:[5-9]\d|\d{3,}) dependencies/,
   },
 ];

@@ -86,7 +86,8 @@ export default defineConfig({
   markdown: {
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
     config(md) {
-      md.use(katex, { throwOnError: true });
+      // The plugin and VitePress bring type declarations of markdown-it of their own.
+      md.use((own) => katex(own as never, { throwOnError: true }));
       // Vue must not look for its own braces inside a formula.
       for (const rule of ["inline_katex", "block_katex", "math_inline", "math_block"]) {
         const render = md.renderer.rules[rule];

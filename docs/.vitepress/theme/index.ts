@@ -1,7 +1,7 @@
 import DefaultTheme from "vitepress/theme";
 import "katex/dist/katex.min.css";
 import { type Theme, useRoute } from "vitepress";
-import { nextTick, onMounted, watch } from "vue";
+import { defineComponent, h, nextTick, onMounted, watch } from "vue";
 import "./style.css";
 import { follow } from "./reading.js";
 import BatchNormWidget from "./widgets/BatchNormWidget.vue";
@@ -12,11 +12,8 @@ import ShapeWidget from "./widgets/ShapeWidget.vue";
 
 const widgets = { BatchNormWidget, ConvolutionWidget, InceptionWidget, PoolingWidget, ShapeWidget };
 
-export default {
-  extends: DefaultTheme,
-  enhanceApp({ app }) {
-    for (const [name, component] of Object.entries(widgets)) app.component(name, component);
-  },
+/** The default page, followed by the reader's panel whenever another one is shown. */
+const Layout = defineComponent({
   setup() {
     const route = useRoute();
     let stop = () => {};
@@ -29,5 +26,14 @@ export default {
       () => route.path,
       () => void nextTick(begin),
     );
+    return () => h(DefaultTheme.Layout);
+  },
+});
+
+export default {
+  extends: DefaultTheme,
+  Layout,
+  enhanceApp({ app }) {
+    for (const [name, component] of Object.entries(widgets)) app.component(name, component);
   },
 } satisfies Theme;

@@ -98,11 +98,11 @@ export function follow(page: Document): () => void {
 /** Marks every letter of a formula, and every name in the code that stands for one. */
 function markLetters(reading: HTMLElement): void {
   for (const span of reading.querySelectorAll<HTMLElement>(".katex-html .mathnormal")) {
-    const letter = span.textContent ?? "";
+    const letter = span.textContent;
     if (letter in names) span.dataset.letters = letter;
   }
   for (const span of reading.querySelectorAll<HTMLElement>(".sources pre code .line > span")) {
-    const letters = lettersOf.get((span.textContent ?? "").trim());
+    const letters = lettersOf.get(span.textContent.trim());
     if (letters !== undefined) span.dataset.letters = letters.join(" ");
   }
 }
