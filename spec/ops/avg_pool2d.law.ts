@@ -13,7 +13,7 @@ import { insideImage, pixels, poolCases, pooledShape, settings, taps } from "../
 
 type Pool = Case<AvgPool2dOptions>;
 
-const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Pool> =>
+export const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Pool> =>
   withGradient<AvgPool2dOptions>(
     poolCases(pixels(numbers), { countIncludePad: fc.boolean() }),
     numbers,

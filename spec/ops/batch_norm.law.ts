@@ -37,7 +37,7 @@ const optionalVariances = (channels: number, numbers: fc.Arbitrary<number>) =>
   fc.option(variances(channels, numbers), { freq: 3 });
 
 /** Statistics of the batch, or those given. */
-const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Norm> =>
+export const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Norm> =>
   withGradient<BatchNormOptions>(
     fc
       .tuple(batch, channels, inner, fc.boolean())

@@ -12,7 +12,7 @@ type Concat = Case<ConcatOptions>;
 
 const size = fc.integer({ min: 1, max: 4 });
 
-const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Concat> =>
+export const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Concat> =>
   withGradient(
     fc
       .array(size, { minLength: 1, maxLength: 4 })

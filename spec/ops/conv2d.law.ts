@@ -30,7 +30,7 @@ type Conv = Case<Conv2dOptions>;
 
 const small = fc.integer({ min: 1, max: 3 });
 
-const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Conv> => {
+export const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Conv> => {
   const drawn = fc
     .record({
       options: optional({

@@ -17,7 +17,7 @@ import { at, build, type Case, type Values } from "../values.js";
 
 const size = fc.integer({ min: 1, max: 5 });
 
-const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Case> =>
+export const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Case> =>
   withGradient(
     fc.tuple(fc.array(size, { maxLength: 3 }), size, size).chain(([rows, inputs, outputs]) =>
       fc.record({
