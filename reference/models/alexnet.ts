@@ -4,29 +4,31 @@
 // two linear layers of 4096 units that hold nine tenths of the parameters. Rectifiers instead of
 // sigmoids, maximum instead of average pooling, and dropout to keep the large layers honest.
 //
-// | layer | output | parameters |
-// | --- | --- | ---: |
-// | `net.0` Conv2d | 96×54×54 | 11,712 |
-// | `net.1` ReLU | 96×54×54 |  |
-// | `net.2` MaxPool2d | 96×26×26 |  |
-// | `net.3` Conv2d | 256×26×26 | 614,656 |
-// | `net.4` ReLU | 256×26×26 |  |
-// | `net.5` MaxPool2d | 256×12×12 |  |
-// | `net.6` Conv2d | 384×12×12 | 885,120 |
-// | `net.7` ReLU | 384×12×12 |  |
-// | `net.8` Conv2d | 384×12×12 | 1,327,488 |
-// | `net.9` ReLU | 384×12×12 |  |
-// | `net.10` Conv2d | 256×12×12 | 884,992 |
-// | `net.11` ReLU | 256×12×12 |  |
-// | `net.12` MaxPool2d | 256×5×5 |  |
-// | `net.13` Flatten | 6400 |  |
-// | `net.14` Linear | 4096 | 26,218,496 |
-// | `net.15` ReLU | 4096 |  |
-// | `net.16` Dropout | 4096 |  |
-// | `net.17` Linear | 4096 | 16,781,312 |
-// | `net.18` ReLU | 4096 |  |
-// | `net.19` Dropout | 4096 |  |
-// | `net.20` Linear | 10 | 40,970 |
+// | layer            | output    | parameters |
+// | ---------------- | --------- | ---------: |
+// | input            | 1×224×224 |            |
+// | net.0 Conv2d     | 96×54×54  |     11,712 |
+// | net.1 ReLU       | 96×54×54  |            |
+// | net.2 MaxPool2d  | 96×26×26  |            |
+// | net.3 Conv2d     | 256×26×26 |    614,656 |
+// | net.4 ReLU       | 256×26×26 |            |
+// | net.5 MaxPool2d  | 256×12×12 |            |
+// | net.6 Conv2d     | 384×12×12 |    885,120 |
+// | net.7 ReLU       | 384×12×12 |            |
+// | net.8 Conv2d     | 384×12×12 |  1,327,488 |
+// | net.9 ReLU       | 384×12×12 |            |
+// | net.10 Conv2d    | 256×12×12 |    884,992 |
+// | net.11 ReLU      | 256×12×12 |            |
+// | net.12 MaxPool2d | 256×5×5   |            |
+// | net.13 Flatten   | 6400      |            |
+// | net.14 Linear    | 4096      | 26,218,496 |
+// | net.15 ReLU      | 4096      |            |
+// | net.16 Dropout   | 4096      |            |
+// | net.17 Linear    | 4096      | 16,781,312 |
+// | net.18 ReLU      | 4096      |            |
+// | net.19 Dropout   | 4096      |            |
+// | net.20 Linear    | 10        |     40,970 |
+// | total            |           | 46,764,746 |
 
 import {
   Conv2d,

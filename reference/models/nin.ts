@@ -4,38 +4,20 @@
 // pixel. The last block has one channel for each class, and the mean over the image is the answer:
 // no linear layers, and so a twentieth of AlexNet's parameters.
 //
-// | layer | output | parameters |
-// | --- | --- | ---: |
-// | `net.0.0` Conv2d | 96×54×54 | 11,712 |
-// | `net.0.1` ReLU | 96×54×54 |  |
-// | `net.0.2` Conv2d | 96×54×54 | 9,312 |
-// | `net.0.3` ReLU | 96×54×54 |  |
-// | `net.0.4` Conv2d | 96×54×54 | 9,312 |
-// | `net.0.5` ReLU | 96×54×54 |  |
-// | `net.1` MaxPool2d | 96×26×26 |  |
-// | `net.2.0` Conv2d | 256×26×26 | 614,656 |
-// | `net.2.1` ReLU | 256×26×26 |  |
-// | `net.2.2` Conv2d | 256×26×26 | 65,792 |
-// | `net.2.3` ReLU | 256×26×26 |  |
-// | `net.2.4` Conv2d | 256×26×26 | 65,792 |
-// | `net.2.5` ReLU | 256×26×26 |  |
-// | `net.3` MaxPool2d | 256×12×12 |  |
-// | `net.4.0` Conv2d | 384×12×12 | 885,120 |
-// | `net.4.1` ReLU | 384×12×12 |  |
-// | `net.4.2` Conv2d | 384×12×12 | 147,840 |
-// | `net.4.3` ReLU | 384×12×12 |  |
-// | `net.4.4` Conv2d | 384×12×12 | 147,840 |
-// | `net.4.5` ReLU | 384×12×12 |  |
-// | `net.5` MaxPool2d | 384×5×5 |  |
-// | `net.6` Dropout | 384×5×5 |  |
-// | `net.7.0` Conv2d | 10×5×5 | 34,570 |
-// | `net.7.1` ReLU | 10×5×5 |  |
-// | `net.7.2` Conv2d | 10×5×5 | 110 |
-// | `net.7.3` ReLU | 10×5×5 |  |
-// | `net.7.4` Conv2d | 10×5×5 | 110 |
-// | `net.7.5` ReLU | 10×5×5 |  |
-// | `net.8` AdaptiveAvgPool2d | 10×1×1 |  |
-// | `net.9` Flatten | 10 |  |
+// | layer                   | output    | parameters |
+// | ----------------------- | --------- | ---------: |
+// | input                   | 1×224×224 |            |
+// | net.0 Sequential        | 96×54×54  |     30,336 |
+// | net.1 MaxPool2d         | 96×26×26  |            |
+// | net.2 Sequential        | 256×26×26 |    746,240 |
+// | net.3 MaxPool2d         | 256×12×12 |            |
+// | net.4 Sequential        | 384×12×12 |  1,180,800 |
+// | net.5 MaxPool2d         | 384×5×5   |            |
+// | net.6 Dropout           | 384×5×5   |            |
+// | net.7 Sequential        | 10×5×5    |     34,790 |
+// | net.8 AdaptiveAvgPool2d | 10×1×1    |            |
+// | net.9 Flatten           | 10        |            |
+// | total                   |           |  1,992,166 |
 
 import {
   AdaptiveAvgPool2d,

@@ -4,50 +4,16 @@
 // weights is then the identity, and a deeper network can do all that a shallower one can. Eight
 // residual blocks of two convolutions, with the stem and the head 18 layers that learn.
 //
-// | layer | output | parameters |
-// | --- | --- | ---: |
-// | `net.0.0` Conv2d | 64×48×48 | 3,200 |
-// | `net.0.1` BatchNorm2d | 64×48×48 | 128 |
-// | `net.0.2` ReLU | 64×48×48 |  |
-// | `net.0.3` MaxPool2d | 64×24×24 |  |
-// | `net.b2.0.conv1` Conv2d | 64×24×24 | 36,928 |
-// | `net.b2.0.bn1` BatchNorm2d | 64×24×24 | 128 |
-// | `net.b2.0.conv2` Conv2d | 64×24×24 | 36,928 |
-// | `net.b2.0.bn2` BatchNorm2d | 64×24×24 | 128 |
-// | `net.b2.1.conv1` Conv2d | 64×24×24 | 36,928 |
-// | `net.b2.1.bn1` BatchNorm2d | 64×24×24 | 128 |
-// | `net.b2.1.conv2` Conv2d | 64×24×24 | 36,928 |
-// | `net.b2.1.bn2` BatchNorm2d | 64×24×24 | 128 |
-// | `net.b3.0.conv1` Conv2d | 128×12×12 | 73,856 |
-// | `net.b3.0.bn1` BatchNorm2d | 128×12×12 | 256 |
-// | `net.b3.0.conv2` Conv2d | 128×12×12 | 147,584 |
-// | `net.b3.0.bn2` BatchNorm2d | 128×12×12 | 256 |
-// | `net.b3.0.conv3` Conv2d | 128×12×12 | 8,320 |
-// | `net.b3.1.conv1` Conv2d | 128×12×12 | 147,584 |
-// | `net.b3.1.bn1` BatchNorm2d | 128×12×12 | 256 |
-// | `net.b3.1.conv2` Conv2d | 128×12×12 | 147,584 |
-// | `net.b3.1.bn2` BatchNorm2d | 128×12×12 | 256 |
-// | `net.b4.0.conv1` Conv2d | 256×6×6 | 295,168 |
-// | `net.b4.0.bn1` BatchNorm2d | 256×6×6 | 512 |
-// | `net.b4.0.conv2` Conv2d | 256×6×6 | 590,080 |
-// | `net.b4.0.bn2` BatchNorm2d | 256×6×6 | 512 |
-// | `net.b4.0.conv3` Conv2d | 256×6×6 | 33,024 |
-// | `net.b4.1.conv1` Conv2d | 256×6×6 | 590,080 |
-// | `net.b4.1.bn1` BatchNorm2d | 256×6×6 | 512 |
-// | `net.b4.1.conv2` Conv2d | 256×6×6 | 590,080 |
-// | `net.b4.1.bn2` BatchNorm2d | 256×6×6 | 512 |
-// | `net.b5.0.conv1` Conv2d | 512×3×3 | 1,180,160 |
-// | `net.b5.0.bn1` BatchNorm2d | 512×3×3 | 1,024 |
-// | `net.b5.0.conv2` Conv2d | 512×3×3 | 2,359,808 |
-// | `net.b5.0.bn2` BatchNorm2d | 512×3×3 | 1,024 |
-// | `net.b5.0.conv3` Conv2d | 512×3×3 | 131,584 |
-// | `net.b5.1.conv1` Conv2d | 512×3×3 | 2,359,808 |
-// | `net.b5.1.bn1` BatchNorm2d | 512×3×3 | 1,024 |
-// | `net.b5.1.conv2` Conv2d | 512×3×3 | 2,359,808 |
-// | `net.b5.1.bn2` BatchNorm2d | 512×3×3 | 1,024 |
-// | `net.last.0` AdaptiveAvgPool2d | 512×1×1 |  |
-// | `net.last.1` Flatten | 512 |  |
-// | `net.last.2` Linear | 10 | 5,130 |
+// | layer               | output    | parameters |
+// | ------------------- | --------- | ---------: |
+// | input               | 1×96×96   |            |
+// | net.0 Sequential    | 64×24×24  |      3,328 |
+// | net.b2 Sequential   | 64×24×24  |    148,224 |
+// | net.b3 Sequential   | 128×12×12 |    525,952 |
+// | net.b4 Sequential   | 256×6×6   |  2,100,480 |
+// | net.b5 Sequential   | 512×3×3   |  8,395,264 |
+// | net.last Sequential | 10        |      5,130 |
+// | total               |           | 11,178,378 |
 
 import {
   AdaptiveAvgPool2d,
@@ -76,7 +42,7 @@ function group(numResiduals: number, inChannels: number, channels: number, first
 /**
  * Classifies grey images into ten classes.
  *
- * Shape: `[N, 1, 96, 96]` → `[N, 10]`; other sizes fit as well.
+ * Shape: `[N, 1, 96, 96]` → `[N, 10]`; any other size fits as well.
  * Source: He et al. 2016, table 1, 18 layers, as in the notes.
  */
 export class ResNet18 extends Module {

@@ -4,37 +4,23 @@
 // halves the image; a list of (number of convolutions, channels) describes the whole network. Two
 // 3×3 windows see as much as one of 5×5, with fewer parameters and one more rectifier.
 //
-// | layer | output | parameters |
-// | --- | --- | ---: |
-// | `net.0.0` Conv2d | 16×224×224 | 160 |
-// | `net.0.1` ReLU | 16×224×224 |  |
-// | `net.0.2` MaxPool2d | 16×112×112 |  |
-// | `net.1.0` Conv2d | 32×112×112 | 4,640 |
-// | `net.1.1` ReLU | 32×112×112 |  |
-// | `net.1.2` MaxPool2d | 32×56×56 |  |
-// | `net.2.0` Conv2d | 64×56×56 | 18,496 |
-// | `net.2.1` ReLU | 64×56×56 |  |
-// | `net.2.2` Conv2d | 64×56×56 | 36,928 |
-// | `net.2.3` ReLU | 64×56×56 |  |
-// | `net.2.4` MaxPool2d | 64×28×28 |  |
-// | `net.3.0` Conv2d | 128×28×28 | 73,856 |
-// | `net.3.1` ReLU | 128×28×28 |  |
-// | `net.3.2` Conv2d | 128×28×28 | 147,584 |
-// | `net.3.3` ReLU | 128×28×28 |  |
-// | `net.3.4` MaxPool2d | 128×14×14 |  |
-// | `net.4.0` Conv2d | 128×14×14 | 147,584 |
-// | `net.4.1` ReLU | 128×14×14 |  |
-// | `net.4.2` Conv2d | 128×14×14 | 147,584 |
-// | `net.4.3` ReLU | 128×14×14 |  |
-// | `net.4.4` MaxPool2d | 128×7×7 |  |
-// | `net.5` Flatten | 6272 |  |
-// | `net.6` Linear | 4096 | 25,694,208 |
-// | `net.7` ReLU | 4096 |  |
-// | `net.8` Dropout | 4096 |  |
-// | `net.9` Linear | 4096 | 16,781,312 |
-// | `net.10` ReLU | 4096 |  |
-// | `net.11` Dropout | 4096 |  |
-// | `net.12` Linear | 10 | 40,970 |
+// | layer            | output     | parameters |
+// | ---------------- | ---------- | ---------: |
+// | input            | 1×224×224  |            |
+// | net.0 Sequential | 16×112×112 |        160 |
+// | net.1 Sequential | 32×56×56   |      4,640 |
+// | net.2 Sequential | 64×28×28   |     55,424 |
+// | net.3 Sequential | 128×14×14  |    221,440 |
+// | net.4 Sequential | 128×7×7    |    295,168 |
+// | net.5 Flatten    | 6272       |            |
+// | net.6 Linear     | 4096       | 25,694,208 |
+// | net.7 ReLU       | 4096       |            |
+// | net.8 Dropout    | 4096       |            |
+// | net.9 Linear     | 4096       | 16,781,312 |
+// | net.10 ReLU      | 4096       |            |
+// | net.11 Dropout   | 4096       |            |
+// | net.12 Linear    | 10         |     40,970 |
+// | total            |            | 43,093,322 |
 
 import {
   Conv2d,
@@ -51,7 +37,7 @@ import type { Tensor } from "../tensor.js";
 /** For each block, how many convolutions and how many channels. */
 export type ConvArch = readonly (readonly [numConvs: number, outChannels: number])[];
 
-/** What the notes train: VGG-11's eight convolutions at a quarter of their width and less. */
+/** What the notes train: VGG-11's eight convolutions at a quarter of their width. */
 export const notesArch: ConvArch = [
   [1, 16],
   [1, 32],
@@ -87,7 +73,7 @@ export interface VGGSettings {
 /**
  * Classifies images into ten classes.
  *
- * Shape: `[N, inChannels, imageSize, imageSize]` → `[N, 10]`.
+ * Shape: `[N, inChannels, H, W]` → `[N, 10]`; H and W from `imageSize` 224 up to 255 fit the head.
  * Source: Simonyan and Zisserman 2015, narrowed as in the notes.
  */
 export class VGG extends Module {

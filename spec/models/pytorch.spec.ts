@@ -4,7 +4,8 @@
 // begins with from seed 0, and what it computes. What is made of names, sizes and bits must be
 // the same. What is computed in float32 is rounded at other places there than here, so it is
 // judged by the exact result, for which PyTorch's own float64 stands: ours must be as near to it
-// as PyTorch's float32 is. A mistake in a network is larger than a rounding by many digits.
+// as PyTorch's float32 is, or as near as a float32 can be. A mistake in a network is larger than
+// a rounding by many digits.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -22,6 +23,7 @@ import {
   type TensorData,
 } from "convnotes";
 import fixture from "../fixtures/models.json" with { type: "json" };
+import { float32 } from "../rounding.js";
 
 interface Entry {
   readonly shape: Shape;
@@ -81,8 +83,9 @@ it("models: PyTorch was asked about every network", () => {
 
 for (const expected of fixture.models)
   describe(`models: ${expected.name}`, function () {
-    this.timeout(60_000);
-    const state: readonly (readonly [string, Entry])[] = Object.entries(expected.state);
+    this.timeout(120_000);
+    this.slow(30_000);
+    const state = new Map<string, Entry>(Object.entries(expected.state));
     let model: nn.Module;
 
     before(() => {
@@ -105,7 +108,7 @@ for (const expected of fixture.models)
     it("has PyTorch's state dict: keys, order and shapes", () => {
       assert.deepEqual(
         [...model.stateDict()].map(([key, value]) => [key, value.shape]),
-        state.map(([key, { shape }]) => [key, shape]),
+        Array.from(state, ([key, { shape }]) => [key, shape]),
       );
     });
 
@@ -135,14 +138,19 @@ for (const expected of fixture.models)
 
       const errors: number[] = [];
       for (const [name, parameter] of model.namedParameters()) {
-        const entry: Entry = expected.state[name as keyof typeof expected.state];
-        if (entry.sums) errors.push(relative(sums(parameter.grad!.data), entry.sums));
+        const exact = state.get(name)!.sums;
+        if (exact) errors.push(relative(sums(parameter.grad!.data), exact));
         else assert.match(name, /bias$/);
       }
       const sumsError = norm(errors) / Math.sqrt(errors.length);
-      console.log(expected.name, logitsError / expected.logitsError, sumsError / expected.sumsError);
-      assert.ok(logitsError <= expected.logitsError, `outputs: ${logitsError}`);
-      assert.ok(sumsError <= expected.sumsError, `gradients: ${sumsError}`);
+      for (const [what, ours, pytorchs] of [
+        ["outputs", logitsError, expected.logitsError],
+        ["gradients", sumsError, expected.sumsError],
+      ] as const)
+        assert.ok(
+          ours <= Math.max(pytorchs, float32.unit),
+          `${what}: relative error ${ours}, PyTorch's in float32 is ${pytorchs}`,
+        );
     });
   });
 
