@@ -1,0 +1,16 @@
+// `npm run room STEM` lists the doors of a room.
+
+import { didYouMean } from "convnotes";
+import { doors, stems } from "./rooms.js";
+
+const [stem] = process.argv.slice(2);
+if (stem === undefined || !stems.includes(stem)) {
+  const near = stem === undefined ? "" : `there is no room "${stem}".${didYouMean(stem, stems)}\n`;
+  console.error(`${near}usage: npm run room STEM, one of: ${stems.join(", ")}`);
+  process.exitCode = 1;
+} else {
+  for (const { path, what, state } of doors(stem))
+    console.log(
+      `${state === "there" ? "✔" : "✘"} ${path.padEnd(36)} ${what}${state === "there" ? "" : ` (${state})`}`,
+    );
+}
