@@ -185,6 +185,36 @@ export const slips: readonly Slip[] = [
     find: "{ stride: 4, padding: 0 }",
     replace: "{ stride: 4, padding: 1 }",
   },
+  {
+    file: "models/vgg.ts",
+    slip: "every convolution of a block sees the block's input channels",
+    find: "new Conv2d(i === 0 ? inChannels : outChannels, outChannels, 3, { padding: 1 })",
+    replace: "new Conv2d(inChannels, outChannels, 3, { padding: 1 })",
+  },
+  {
+    file: "summary.ts",
+    slip: "a window adds all its pixels to the field",
+    find: "before.size[axis] + (window.kernel[axis] - 1) * before.jump[axis]",
+    replace: "before.size[axis] + window.kernel[axis] * before.jump[axis]",
+  },
+  {
+    file: "models/vgg.ts",
+    slip: "the blocks' pooling has the convolutions' window",
+    find: "new MaxPool2d(2, { stride: 2 })",
+    replace: "new MaxPool2d(3, { stride: 2 })",
+  },
+  {
+    file: "models/vgg.ts",
+    slip: "the head has half of the hidden units",
+    find: "{ inChannels = 1, imageSize = 224, hidden = 4096, dropout = 0.5 }",
+    replace: "{ inChannels = 1, imageSize = 224, hidden = 2048, dropout = 0.5 }",
+  },
+  {
+    file: "ops/relu.ts",
+    slip: "negative numbers pass",
+    find: "input.data[i] < 0 ? 0 : input.data[i]",
+    replace: "input.data[i]",
+  },
 ];
 
 /** For each label the slips that its tests notice. */
@@ -264,4 +294,11 @@ export const kills: Readonly<Record<string, readonly string[]>> = {
   ],
   "nin-head": ["nin: the last block has a 5×5 window"],
   "nin-layers": ["nin: the first window is padded as AlexNet's is"],
+
+  // VGG
+  "vgg-block": ["vgg: every convolution of a block sees the block's input channels"],
+  "vgg-windows": ["summary: a window adds all its pixels to the field"],
+  "vgg-composition": ["conv2d: every channel has the first kernel", "relu: negative numbers pass"],
+  "vgg-halving": ["vgg: the blocks' pooling has the convolutions' window"],
+  "vgg-layers": ["vgg: the head has half of the hidden units"],
 };
