@@ -39,20 +39,23 @@ export function refute<T extends readonly unknown[]>(
 
 export const whole = (min: number, max: number): Arbitrary<number> => fc.integer({ min, max });
 
+/** A tensor of drawn numbers, which failures print so that it can be pasted back. */
+const tensorOf = (shape: Shape, numbers: Arbitrary<number>): Arbitrary<Tensor> =>
+  fc.array(numbers, { minLength: sizeOf(shape), maxLength: sizeOf(shape) }).map((values) =>
+    Object.assign(fromData(Float64Array.from(values), shape), {
+      [fc.toStringMethod]: () =>
+        `fromData(Float64Array.of(${values.map((v) => fc.stringify(v)).join(", ")}), ` +
+        `${showShape(shape)})`,
+    }),
+  );
+
 /** A tensor of whole numbers. */
 export const integers = (shape: Shape, min = -4, max = 4): Arbitrary<Tensor> =>
-  fc
-    .array(whole(min, max), { minLength: sizeOf(shape), maxLength: sizeOf(shape) })
-    .map((numbers) => fromData(Float64Array.from(numbers), shape));
+  tensorOf(shape, whole(min, max));
 
 /** A tensor of real numbers between −1 and 1. */
 export const reals = (shape: Shape): Arbitrary<Tensor> =>
-  fc
-    .array(fc.double({ min: -1, max: 1, noNaN: true }), {
-      minLength: sizeOf(shape),
-      maxLength: sizeOf(shape),
-    })
-    .map((numbers) => fromData(Float64Array.from(numbers), shape));
+  tensorOf(shape, fc.double({ min: -1, max: 1, noNaN: true }));
 
 /** Sizes and settings of a convolution that fit together. */
 export interface ConvCase {
@@ -103,6 +106,11 @@ export function equal(actual: Tensor, expected: Tensor): void {
   for (let i = 0; i < a.length; i++)
     if (!(a[i] === b[i]))
       assert.fail(`element ${i} of ${showShape(actual.shape)}: got ${a[i]}, expected ${b[i]}`);
+}
+
+/** Fails unless both are the same number; zero has one sign here. */
+export function equalNumber(actual: number, expected: number, what = "value"): void {
+  assert.ok(actual === expected, `${what}: got ${actual}, expected ${expected}`);
 }
 
 /** Whether shapes and all numbers are the same. */

@@ -137,6 +137,30 @@ export const slips: readonly Slip[] = [
     replace: "scores[i * classes + k] < scores",
   },
   {
+    file: "ops/batch_norm.ts",
+    slip: "the mean stays",
+    find: "const normal = (input.data[i] - mean.data[c]) * inverse[c];",
+    replace: "const normal = input.data[i] * inverse[c];",
+  },
+  {
+    file: "ops/batch_norm.ts",
+    slip: "only the first pixel counts",
+    find: "const inner = sizeOf(shape.slice(2));",
+    replace: "const inner = Math.min(1, sizeOf(shape.slice(2)));",
+  },
+  {
+    file: "nn/batchnorm.ts",
+    slip: "evaluation uses the batch",
+    find: "training: this.training || !trackRunningStats",
+    replace: "training: true",
+  },
+  {
+    file: "nn/batchnorm.ts",
+    slip: "there is no shift",
+    find: "bias = true,",
+    replace: "bias = false,",
+  },
+  {
     file: "summary.ts",
     slip: "strides do not multiply",
     find: "before.jump[axis] * window.stride[axis]",
@@ -301,4 +325,26 @@ export const kills: Readonly<Record<string, readonly string[]>> = {
   "vgg-composition": ["conv2d: every channel has the first kernel", "relu: negative numbers pass"],
   "vgg-halving": ["vgg: the blocks' pooling has the convolutions' window"],
   "vgg-layers": ["vgg: the head has half of the hidden units"],
+
+  // Batch normalisation
+  batchnorm: [
+    "batch_norm: the batch is divided by n − 1",
+    "batch_norm: eps joins behind the root",
+    "batch_norm: bias comes before weight",
+  ],
+  "batchnorm-moments": ["batch_norm: the batch is divided by n − 1"],
+  "batchnorm-affine": ["batch_norm: eps joins behind the root"],
+  "batchnorm-bias": ["batch_norm: the mean stays", "batch_norm: the mean is taken for fixed"],
+  "batchnorm-axes": ["batch_norm: only the first pixel counts"],
+  "batchnorm-gradient": [
+    "batch_norm: the mean is taken for fixed",
+    "batch_norm: the variance is taken for fixed",
+  ],
+  "batchnorm-batch": ["batchnorm: evaluation uses the batch"],
+  "batchnorm-running": [
+    "batch_norm: the running variance is biased",
+    "batch_norm: momentum weighs what was, not what is",
+  ],
+  "batchnorm-eval": ["batch_norm: bias comes before weight"],
+  "lenet-bn": ["batchnorm: there is no shift"],
 };
