@@ -37,7 +37,6 @@ export const ordinary = fc.integer({ min: -1024, max: 1024 }).map((k) => k / 256
 
 export const batch = fc.integer({ min: 1, max: 3 });
 export const channels = fc.integer({ min: 1, max: 4 });
-export const side = fc.integer({ min: 1, max: 7 });
 
 /** Any shape of up to four axes, of sizes 1 to 4. */
 export const anyShape = fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 4 });
