@@ -32,6 +32,8 @@ function run(what, command, args) {
     encoding: "utf8",
     shell: process.platform === "win32",
     maxBuffer: 1 << 28,
+    // Its library for CPUs is in the package; what it would fetch besides is for CUDA.
+    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip" },
   });
   if (status !== 0) {
     process.stderr.write("failed\n");
