@@ -239,6 +239,42 @@ export const slips: readonly Slip[] = [
     find: "input.data[i] < 0 ? 0 : input.data[i]",
     replace: "input.data[i]",
   },
+  {
+    file: "ops/relu.ts",
+    slip: "a part of the gradient passes where nothing else does",
+    find: "y.data[i] <= 0 ? 0 : dy.data[i]",
+    replace: "y.data[i] <= 0 ? 0.1 * dy.data[i] : dy.data[i]",
+  },
+  {
+    file: "window.ts",
+    slip: "sizes are rounded up",
+    find: "if (!w.ceilMode) return Math.floor(room / s) + 1;",
+    replace: "if (!w.ceilMode) return Math.ceil(room / s) + 1;",
+  },
+  {
+    file: "nn/activation.ts",
+    slip: "evaluation drops as well",
+    find: "this.training && this.p > 0 ? dropout",
+    replace: "this.p > 0 ? dropout",
+  },
+  {
+    file: "models/alexnet.ts",
+    slip: "the last dense layer makes a hundred classes",
+    find: "new Linear(4096, 10)",
+    replace: "new Linear(4096, 100)",
+  },
+  {
+    file: "models/alexnet.ts",
+    slip: "the first window is not padded",
+    find: "new Conv2d(1, 96, 11, { stride: 4, padding: 1 })",
+    replace: "new Conv2d(1, 96, 11, { stride: 4 })",
+  },
+  {
+    file: "random.ts",
+    slip: "every layer draws the same mask",
+    find: "philox4x32([i / 4, layer, step, 0], key)",
+    replace: "philox4x32([i / 4, 0, step, 0], key)",
+  },
 ];
 
 /** For each label the slips that its tests notice. */
@@ -347,4 +383,23 @@ export const kills: Readonly<Record<string, readonly string[]>> = {
   ],
   "batchnorm-eval": ["batch_norm: bias comes before weight"],
   "lenet-bn": ["batchnorm: there is no shift"],
+
+  // AlexNet
+  "alexnet-relu": [
+    "relu: negative numbers pass",
+    "relu: a part of the gradient passes where nothing else does",
+  ],
+  "alexnet-overlap": ["window: sizes are rounded up"],
+  dropout: [
+    "dropout: what is kept is not scaled up",
+    "dropout: what is dropped is kept",
+    "dropout: backward draws another mask",
+    "random: every layer draws the same mask",
+    "activation: evaluation drops as well",
+  ],
+  "alexnet-layers": ["alexnet: the last dense layer makes a hundred classes"],
+  "alexnet-input-sizes": [
+    "window: sizes are rounded up",
+    "alexnet: the first window is not padded",
+  ],
 };
