@@ -75,6 +75,10 @@ module.exports = {
     tsConfig: { fileName: "tsconfig.json" },
     // Imports are read from the sources as they stand, those of types included.
     tsPreCompilationDeps: true,
-    enhancedResolveOptions: { extensions: [".ts", ".js", ".mjs", ".json"] },
+    enhancedResolveOptions: {
+      extensions: [".ts", ".js", ".mjs", ".json"],
+      exportsFields: ["exports"],
+      conditionNames: ["import", "require", "node", "default", "types"],
+    },
   },
 };

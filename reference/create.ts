@@ -82,7 +82,7 @@ export function tensor(numbers: NestedNumbers, options: TensorOptions = {}): Ten
     if (size !== shape[axis])
       throw new ShapeError(
         `tensor: along axis ${axis} expected ${shape[axis] ?? "a number"}, got ` +
-          `${size === undefined ? "a number" : `a row of ${size}`}`,
+          (size === undefined ? "a number" : `a row of ${size}`),
       );
     if (typeof level === "number") flat.push(level);
     else for (const inner of level) read(inner, axis + 1);

@@ -3,9 +3,9 @@
 import { didYouMean } from "convnotes";
 import { doors, stems } from "./rooms.js";
 
-const [stem] = process.argv.slice(2);
-if (stem === undefined || !stems.includes(stem)) {
-  const near = stem === undefined ? "" : `there is no room "${stem}".${didYouMean(stem, stems)}\n`;
+const stem = process.argv[2] ?? "";
+if (!stems.includes(stem)) {
+  const near = stem === "" ? "" : `there is no room "${stem}".${didYouMean(stem, stems)}\n`;
   console.error(`${near}usage: npm run room STEM, one of: ${stems.join(", ")}`);
   process.exitCode = 1;
 } else {

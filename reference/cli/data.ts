@@ -6,12 +6,8 @@ import type { Command } from "commander";
 import { builtInDataset } from "../data/built_in.js";
 import type { TrainingData } from "../data/dataset.js";
 import { loadFashionMnist } from "../data/fashion_mnist.js";
+import type { DataFlags } from "../train/run_folder.js";
 import { report, type Report } from "./progress.js";
-
-export interface DataFlags {
-  data?: string;
-  builtIn?: boolean;
-}
 
 export function dataOptions(command: Command): Command {
   return command

@@ -3,6 +3,7 @@
 // Runs a recipe and keeps its folder. The loop itself (train/loop.ts) knows nothing of terminals
 // and files; this command prints, logs, draws and saves what the loop tells it.
 
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { backendOf } from "../backend.js";
 import type { TrainingData } from "../data/dataset.js";
@@ -19,9 +20,9 @@ import {
   train,
 } from "../train/loop.js";
 import { type OptimizerSettings, type Recipe, recipes } from "../train/recipes.js";
-import { RunFolder } from "../train/run_folder.js";
+import { type DataFlags, RunFolder } from "../train/run_folder.js";
 import { version } from "../version.js";
-import { type DataFlags, dataOptions, loadData } from "./data.js";
+import { dataOptions, loadData } from "./data.js";
 import { atLeast, fraction, oneOf, UsageError, wholeNumber } from "./flags.js";
 import { report } from "./progress.js";
 
@@ -204,6 +205,9 @@ async function begin(modelName: string | undefined, flags: Flags): Promise<Prepa
       seed,
       device,
       data: data.source,
+      dataFlags: flags.builtIn
+        ? { builtIn: true }
+        : { data: flags.data === undefined ? undefined : resolve(flags.data) },
       trainImages: data.train.count,
       maxBatches: flags.maxBatches,
     },
@@ -231,7 +235,8 @@ async function resume(
           `run is resumed; it would no longer be the same run`,
       );
   const recipe = { ...settings.recipe, epochs: flags.epochs ?? settings.recipe.epochs };
-  const data = await loadData(flags);
+  const chosen = flags.data !== undefined || flags.builtIn;
+  const data = await loadData(chosen ? flags : settings.dataFlags);
   if (data.train.count !== settings.trainImages)
     throw new UsageError(
       `train: the run was begun on ${settings.trainImages} images (${settings.data}), but now ` +

@@ -5,12 +5,8 @@
 // resumed from it goes on bit for bit as if it had not been killed.
 
 import { fromData } from "../create.js";
-import {
-  decodeSafetensors,
-  encodeSafetensors,
-  FileFormatError,
-  type StoredTensor,
-} from "../files/safetensors.js";
+import { decodeSafetensors, encodeSafetensors, type StoredTensor } from "../files/safetensors.js";
+import { FileFormatError } from "../files/source.js";
 import type { Module } from "../nn/module.js";
 import type { Optimizer } from "../optim/index.js";
 import { dropoutState } from "../random.js";

@@ -20,6 +20,12 @@ import { curveSvg, type History, runPage } from "./curves.js";
 import type { EpochEvent, StepEvent } from "./loop.js";
 import type { Recipe } from "./recipes.js";
 
+/** Which images were asked for: a folder, the built-in ones, or whatever is found. */
+export interface DataFlags {
+  data?: string;
+  builtIn?: boolean;
+}
+
 /** What determines a run, as `run.json` keeps it. */
 export interface RunSettings {
   readonly convnotes: string;
@@ -28,6 +34,8 @@ export interface RunSettings {
   readonly device: string;
   /** The line that says which images were used. */
   readonly data: string;
+  /** The flags that chose them, so that a resumed run finds them again. */
+  readonly dataFlags: DataFlags;
   readonly trainImages: number;
   readonly maxBatches?: number;
 }

@@ -198,6 +198,12 @@ describe("convnotes, given what it cannot use", function () {
       writeFileSync(place(name), Buffer.alloc(20));
     for (const name of ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
       writeFileSync(place(name), Buffer.alloc(20));
-    refuses(/train-images-idx3-ubyte, byte 2: the file begins with 00 00 00 00/, "train", "lenet", "--data", folder);
+    refuses(
+      /train-images-idx3-ubyte, byte 2: the file begins with 00 00 00 00/,
+      "train",
+      "lenet",
+      "--data",
+      folder,
+    );
   });
 });

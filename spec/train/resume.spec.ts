@@ -147,8 +147,11 @@ describe("convnotes train, killed", () => {
       const watch = setInterval(() => {
         if (lines(killed) >= after) child.kill("SIGKILL");
       }, 2);
-      if ((await exit) === "SIGKILL") kills++;
-      clearInterval(watch);
+      try {
+        if ((await exit) === "SIGKILL") kills++;
+      } finally {
+        clearInterval(watch);
+      }
       args = ["--resume", killed, "--checkpoint-every", "3"];
     }
     assert.ok(kills > 0, "the run was never killed, so nothing was tested");
