@@ -4,7 +4,7 @@
 
 /** What reference/index.ts reaches runs in a browser; the rest of reference may use Node and npm. */
 const nodeParts =
-  "^reference/(cli/|node\\.ts|files/atomic\\.ts|train/run_folder\\.ts|data/(fashion_mnist|download|prefetch)\\.ts)";
+  "^reference/(cli/|node\\.ts|files/(atomic|disk)\\.ts|train/run_folder\\.ts|data/(fashion_mnist|download|prefetch)\\.ts)";
 
 module.exports = {
   forbidden: [

@@ -35,18 +35,23 @@ export function writing<T>(path: string, body: () => T): T {
 }
 
 /**
- * Replaces the contents of `path` by `bytes`, all or nothing.
+ * Replaces the contents of `path` by `bytes` (or by pieces of them, in order), all or nothing.
  *
  * Throws: WriteError; the old contents are then still there.
  */
-export function writeAtomically(path: string, bytes: Uint8Array | string): void {
+export function writeAtomically(
+  path: string,
+  bytes: Uint8Array | string | readonly Uint8Array[],
+): void {
+  const whole = typeof bytes === "string" ? Buffer.from(bytes) : bytes;
+  const pieces = whole instanceof Uint8Array ? [whole] : whole;
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.part`);
   writing(path, () => {
     try {
       const file = openSync(temporary, "w");
       try {
-        const buffer = typeof bytes === "string" ? Buffer.from(bytes) : bytes;
-        for (let at = 0; at < buffer.length;) at += writeSync(file, buffer, at);
+        for (const piece of pieces)
+          for (let at = 0; at < piece.length;) at += writeSync(file, piece, at);
         fsyncSync(file);
       } finally {
         closeSync(file);

@@ -7,8 +7,12 @@
 //
 // Source: the format's published description (github.com/huggingface/safetensors).
 
-import { type DType, elementBytes, type Shape, showShape, sizeOf } from "../tensor.js";
-import type { TensorData } from "../tensor.js";
+import { type Shape, showShape, sizeOf, type TensorData } from "../tensor.js";
+import { type ByteSource, bytesSource, FileFormatError, readBytes } from "./source.js";
+import { bytesOf, expectLittleEndian, RawTensor, storedTypes } from "./stored.js";
+import { type StoredType, typeBy } from "./stored.js";
+import { TensorInFile } from "./tensor_in_file.js";
+import { joined } from "./zip.js";
 
 /** One tensor of a file. */
 export interface StoredTensor {
@@ -21,17 +25,52 @@ export interface SafetensorsFile {
   readonly metadata: Readonly<Partial<Record<string, string>>>;
 }
 
-/** A file that is not what its name promises; says which, where, and what was expected. */
-export class FileFormatError extends Error {
-  override readonly name = "FileFormatError";
-}
+/** The format's own limit, so that a wrong length cannot ask for all memory. */
+const MAX_HEADER_BYTES = 100_000_000;
 
-const codes: Readonly<Record<string, DType>> = {
-  F32: "float32",
-  F64: "float64",
-  I64: "int64",
-  U8: "uint8",
-};
+/**
+ * The bytes of a file that holds `tensors` under their names, in order, and `metadata`.
+ *
+ * The same tensors give the same bytes. Throws: RangeError on a big-endian machine.
+ */
+export const encodeSafetensors = (
+  tensors: Iterable<readonly [string, StoredTensor | RawTensor]>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array => joined(safetensorsPieces(tensors, metadata));
+
+/** The same bytes in pieces, in which the tensors' own numbers are not copied. */
+export function safetensorsPieces(
+  tensors: Iterable<readonly [string, StoredTensor | RawTensor]>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
+  expectLittleEndian();
+  const header = new Map<string, unknown>();
+  if (Object.keys(metadata).length > 0) header.set("__metadata__", metadata);
+  const numbers: Uint8Array[] = [];
+  let offset = 0;
+  for (const [name, tensor] of tensors) {
+    if (header.has(name)) throw new RangeError(`safetensors: there are two tensors "${name}"`);
+    const bytes = tensor instanceof RawTensor ? tensor.bytes : bytesOf(tensor.data);
+    const dtype =
+      tensor instanceof RawTensor ? storedTypes[tensor.dtype].code : codeOf(tensor.data);
+    header.set(name, {
+      dtype,
+      shape: tensor.shape,
+      data_offsets: [offset, offset + bytes.length],
+    });
+    numbers.push(bytes);
+    offset += bytes.length;
+  }
+  // Spaces fill the header up, so that the numbers start at a multiple of eight bytes. Names that
+  // are whole numbers must keep their place, so the object is put together from its entries.
+  const entries = [...header].map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`);
+  const text = new TextEncoder().encode(`{${entries.join(",")}}`);
+  const length = Math.ceil(text.length / 8) * 8;
+  const head = new Uint8Array(8 + length).fill(0x20);
+  new DataView(head.buffer).setBigUint64(0, BigInt(length), true);
+  head.set(text, 8);
+  return [head, ...numbers];
+}
 
 const codeOf = (data: TensorData): string =>
   data instanceof Float32Array
@@ -42,73 +81,42 @@ const codeOf = (data: TensorData): string =>
         ? "I64"
         : "U8";
 
-const arrayOf: Readonly<Record<DType, new (buffer: ArrayBuffer) => TensorData>> = {
-  float32: Float32Array,
-  float64: Float64Array,
-  int64: BigInt64Array,
-  uint8: Uint8Array,
-};
-
-/** The format's own limit, so that a wrong length cannot ask for all memory. */
-const MAX_HEADER_BYTES = 100_000_000;
-
-const isLittleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
-
-/**
- * The bytes of a file that holds `tensors` under their names, in order, and `metadata`.
- *
- * The same tensors give the same bytes. Throws: RangeError on a big-endian machine.
- */
-export function encodeSafetensors(
-  tensors: Iterable<readonly [string, StoredTensor]>,
-  metadata: Readonly<Record<string, string>> = {},
-): Uint8Array {
-  if (!isLittleEndian) throw new RangeError("safetensors: this machine is big-endian");
-  const entries = [...tensors];
-  const header: Record<string, unknown> = {};
-  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
-  let offset = 0;
-  for (const [name, { shape, data }] of entries) {
-    header[name] = { dtype: codeOf(data), shape, data_offsets: [offset, offset + data.byteLength] };
-    offset += data.byteLength;
-  }
-  // Spaces fill the header up, so that the numbers start at a multiple of eight bytes.
-  const text = new TextEncoder().encode(JSON.stringify(header));
-  const length = Math.ceil(text.length / 8) * 8;
-  const bytes = new Uint8Array(8 + length + offset);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
-  bytes.fill(0x20, 8, 8 + length);
-  bytes.set(text, 8);
-  let at = 8 + length;
-  for (const [, { data }] of entries) {
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
-  }
-  return bytes;
+/** What a safetensors file holds, still in the file. */
+export interface SafetensorsDirectory {
+  readonly tensors: ReadonlyMap<string, TensorInFile>;
+  readonly metadata: Readonly<Partial<Record<string, string>>>;
 }
 
 /**
  * The tensors and metadata in the bytes of a safetensors file; `file` names it in errors.
+ * Half-precision floats become float32, and all integers but bytes int64.
  *
  * Throws: FileFormatError for anything that the format does not allow: a header that is too long
  * or not JSON, an unknown type, ranges that overlap, leave gaps, or do not fit type and shape.
  */
 export function decodeSafetensors(bytes: Uint8Array, file: string): SafetensorsFile {
+  const { tensors, metadata } = readSafetensors(bytesSource(bytes, file));
+  const read = ([name, t]: readonly [string, TensorInFile]) =>
+    [name, { shape: t.shape, data: t.read() }] as const;
+  return { tensors: new Map([...tensors].map(read)), metadata };
+}
+/** What a safetensors file holds, without the numbers. Throws: as `decodeSafetensors`. */
+export function readSafetensors(source: ByteSource): SafetensorsDirectory {
+  expectLittleEndian();
   const refuse = (message: string, offset = 8): never => {
-    throw new FileFormatError(`${file}, byte ${offset}: ${message}`);
+    throw new FileFormatError(`${source.name}, byte ${offset}: ${message}`);
   };
-  if (bytes.length < 8) return refuse(`only ${bytes.length} bytes, expected at least 8`, 0);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const length = Number(view.getBigUint64(0, true));
-  if (length > MAX_HEADER_BYTES || length > bytes.length - 8)
+  if (source.size < 8) return refuse(`only ${source.size} bytes, expected at least 8`, 0);
+  const length = Number(new DataView(readBytes(source, 0, 8).buffer).getBigUint64(0, true));
+  if (length > MAX_HEADER_BYTES || length > source.size - 8)
     return refuse(
-      `the header is said to have ${length} bytes, but the file has ${bytes.length - 8} left; ` +
+      `the header is said to have ${length} bytes, but the file has ${source.size - 8} left; ` +
         `it is truncated or no safetensors file`,
       0,
     );
-  const header = parseHeader(bytes.subarray(8, 8 + length), refuse);
+  const header = parseHeader(readBytes(source, 8, length), refuse);
   const start = 8 + length;
-  const tensors = new Map<string, StoredTensor>();
+  const tensors = new Map<string, TensorInFile>();
   const ranges: [number, number][] = [];
   let metadata: Record<string, string> = {};
   for (const [name, entry] of Object.entries(header)) {
@@ -119,17 +127,14 @@ export function decodeSafetensors(bytes: Uint8Array, file: string): SafetensorsF
       continue;
     }
     const { dtype, shape, from, to } = readEntry(name, entry, refuse);
-    const expected = sizeOf(shape) * elementBytes[dtype];
-    if (to - from !== expected || to > bytes.length - start)
+    const expected = sizeOf(shape) * storedTypes[dtype].bytes;
+    if (to - from !== expected || to > source.size - start)
       return refuse(
         `"${name}" is ${dtype} ${showShape(shape)} and needs ${expected} bytes, but its range is ` +
-          `${from} to ${to} of ${bytes.length - start}`,
+          `${from} to ${to} of ${source.size - start}`,
       );
     ranges.push([from, to]);
-    tensors.set(name, {
-      shape,
-      data: new arrayOf[dtype](new Uint8Array(bytes.subarray(start + from, start + to)).buffer),
-    });
+    tensors.set(name, TensorInFile.dense(source, start + from, dtype, shape));
   }
   ranges.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   let covered = 0;
@@ -138,8 +143,8 @@ export function decodeSafetensors(bytes: Uint8Array, file: string): SafetensorsF
       return refuse(`tensors overlap or leave a gap at ${covered}`, start + from);
     covered = to;
   }
-  if (covered !== bytes.length - start)
-    return refuse(`${bytes.length - start - covered} bytes belong to no tensor`, start + covered);
+  if (covered !== source.size - start)
+    return refuse(`${source.size - start - covered} bytes belong to no tensor`, start + covered);
   return { tensors, metadata };
 }
 
@@ -161,13 +166,15 @@ function parseHeader(text: Uint8Array, refuse: Refuse): Record<string, unknown> 
 function readEntry(name: string, entry: unknown, refuse: Refuse) {
   const { dtype, shape, data_offsets: range } = isRecord(entry) ? entry : refuse(`"${name}"?`);
   const whole = (v: unknown): v is number => Number.isSafeInteger(v) && (v as number) >= 0;
-  if (typeof dtype !== "string" || !Object.hasOwn(codes, dtype))
-    return refuse(
-      `"${name}" has type ${String(dtype)}, readable are ${Object.keys(codes).join(", ")}`,
-    );
+  const type: StoredType | undefined =
+    typeof dtype === "string" ? typeBy("code", dtype) : undefined;
+  if (type === undefined) {
+    const readable = Object.values(storedTypes).map(({ code }) => code);
+    return refuse(`"${name}" has type ${String(dtype)}, readable are ${readable.join(", ")}`);
+  }
   if (!Array.isArray(shape) || !shape.every(whole))
     return refuse(`"${name}" has no shape of whole numbers`);
   if (!Array.isArray(range) || range.length !== 2 || !range.every(whole))
     return refuse(`"${name}" has no data_offsets of two whole numbers`);
-  return { dtype: codes[dtype], shape, from: range[0] as number, to: range[1] as number };
+  return { dtype: type, shape, from: range[0], to: range[1] };
 }
