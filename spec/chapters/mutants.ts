@@ -161,6 +161,30 @@ export const slips: readonly Slip[] = [
     replace: "bias = false,",
   },
   {
+    file: "tape.ts",
+    slip: "gradients replace one another",
+    find: "gradients.set(x, sum === undefined ? dx : accumulate(sum, dx));",
+    replace: "gradients.set(x, dx);",
+  },
+  {
+    file: "nn/residual.ts",
+    slip: "the shortcut begins behind the first convolution",
+    find: "?? x",
+    replace: "?? y",
+  },
+  {
+    file: "nn/residual.ts",
+    slip: "the sum is not rectified",
+    find: "return relu(add(",
+    replace: "return (add(",
+  },
+  {
+    file: "models/resnet.ts",
+    slip: "no group halves the image",
+    find: "strides: 2 }",
+    replace: "strides: 1 }",
+  },
+  {
     file: "summary.ts",
     slip: "strides do not multiply",
     find: "before.jump[axis] * window.stride[axis]",
@@ -402,4 +426,14 @@ export const kills: Readonly<Record<string, readonly string[]>> = {
     "window: sizes are rounded up",
     "alexnet: the first window is not padded",
   ],
+
+  // ResNet
+  vanishing: ["sigmoid: the gradient is that of tanh"],
+  "residual-block": ["residual: the sum is not rectified"],
+  residual: ["tape: gradients replace one another"],
+  "residual-identity": ["residual: the shortcut begins behind the first convolution"],
+  "residual-nested": ["residual: the shortcut begins behind the first convolution"],
+  "residual-gradient": ["tape: gradients replace one another"],
+  "deep-stack": ["sgd: the step goes uphill"],
+  "resnet-layers": ["resnet: no group halves the image"],
 };
