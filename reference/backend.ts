@@ -123,6 +123,7 @@ export function backendOf(device: Device): Backend {
 
 let current: Device = "cpu";
 
+/** Where new tensors go: `cpu`, unless `withDevice` says otherwise. */
 export const defaultDevice = (): Device => current;
 
 /**

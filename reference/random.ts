@@ -169,6 +169,7 @@ export class Generator {
     return this;
   }
 
+  /** Where the generator stands, as plain data that survives JSON. */
   getState(): GeneratorState {
     return {
       seed: String(this.currentSeed),
@@ -597,6 +598,7 @@ export class DropoutStream {
     return { seed, step, layer: this.layer++ };
   }
 
+  /** Where the stream stands, as plain data that survives JSON. */
   getState(): DropoutState {
     return { seed: String(this.seed), step: this.step, layer: this.layer };
   }

@@ -17,6 +17,7 @@ import { emptyTensor, sameShape, showShape, type GradientNode, type Tensor } fro
 
 let enabled = true;
 
+/** Whether operations are recorded now; `noGrad` switches it off. */
 export const gradEnabled = (): boolean => enabled;
 
 /** Runs `body` without recording, as `with torch.no_grad()` does: for evaluation and updates. */

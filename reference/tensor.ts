@@ -51,6 +51,7 @@ export type Shape = readonly number[];
 /** The number of elements: the product of the sizes, 1 for a scalar's `[]`. */
 export const sizeOf = (shape: Shape): number => shape.reduce((product, d) => product * d, 1);
 
+/** Whether two shapes have the same sizes in the same order. */
 export const sameShape = (a: Shape, b: Shape): boolean =>
   a.length === b.length && a.every((d, i) => d === b[i]);
 

@@ -17,6 +17,7 @@ import type { Shape } from "./tensor.js";
 /** One number for both axes, or `[rows, columns]`. */
 export type Pair = number | readonly [number, number];
 
+/** `[rows, columns]` for an option given as one number or two. */
 export const pair = (value: Pair): readonly [number, number] =>
   typeof value === "number" ? [value, value] : value;
 

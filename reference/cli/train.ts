@@ -147,7 +147,7 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
         folder.draw();
         console.log(
           `\nstopped and saved at epoch ${run.progress.epoch}, after batch ${run.progress.batch}.\n` +
-            `Go on with: convnotes train --resume ${folder.path}`,
+            `Go on with: npx convnotes train --resume ${folder.path}`,
         );
         process.exitCode = 130;
         return;

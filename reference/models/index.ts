@@ -26,6 +26,7 @@ export interface ModelEntry {
   readonly create: () => Module;
 }
 
+/** All networks of the notes, in their order. */
 export const models: readonly ModelEntry[] = [
   {
     name: "notes_example",

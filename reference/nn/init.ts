@@ -31,8 +31,10 @@ export const normal_ = (t: Tensor, mean = 0, std = 1, generator: Generator = def
 /** One value throughout. */
 export const constant_ = (tensor: Tensor, value: number): Tensor => tensor.fill_(value);
 
+/** Zeros throughout. */
 export const zeros_ = (tensor: Tensor): Tensor => constant_(tensor, 0);
 
+/** Ones throughout. */
 export const ones_ = (tensor: Tensor): Tensor => constant_(tensor, 1);
 
 // ## Fans and gains

@@ -48,6 +48,12 @@ export type ForwardHook = (
   output: Tensor,
 ) => Tensor | undefined;
 
+/**
+ * What every layer and every network is: a function of tensors with parameters, buffers and modules
+ * of its own. A subclass assigns those to properties and says in `forward` what it computes.
+ *
+ * Source: PyTorch's nn.Module; names, order and printed form are its.
+ */
 export abstract class Module implements Scope {
   /** Whether dropout drops and batch normalisation uses the batch; see `train` and `eval`. */
   training = true;
@@ -89,11 +95,13 @@ export abstract class Module implements Scope {
     }
   }
 
+  /** Calls `hook` before each `forward`, until the handle is removed. */
   registerForwardPreHook(hook: ForwardPreHook): Handle {
     this.#preHooks.add(hook);
     return { remove: () => void this.#preHooks.delete(hook) };
   }
 
+  /** Calls `hook` after each `forward`, until the handle is removed. */
   registerForwardHook(hook: ForwardHook): Handle {
     this.#hooks.add(hook);
     return { remove: () => void this.#hooks.delete(hook) };
@@ -137,6 +145,7 @@ export abstract class Module implements Scope {
     return once(this.ownChildren());
   }
 
+  /** The modules directly below this one. */
   *children(): Generator<Module> {
     for (const [, child] of this.namedChildren()) yield child;
   }
@@ -146,6 +155,7 @@ export abstract class Module implements Scope {
     return once(this.#tree(""));
   }
 
+  /** This module and all below it, each once, parents first. */
   *modules(): Generator<Module> {
     for (const [, module] of this.namedModules()) yield module;
   }
@@ -155,6 +165,7 @@ export abstract class Module implements Scope {
     return once(this.#below((module) => module.#ownParameters()));
   }
 
+  /** The parameters of this module and of all below it, each once. */
   *parameters(): Generator<Parameter> {
     for (const [, parameter] of this.namedParameters()) yield parameter;
   }

@@ -26,6 +26,16 @@ export interface OptimizerState {
   readonly param_groups: readonly Readonly<Record<string, unknown>>[];
 }
 
+/** What can be loaded: our own states, and those in PyTorch's files. */
+export interface SavedOptimizerState extends Pick<OptimizerState, "param_groups"> {
+  readonly state: Readonly<Record<number, Readonly<Record<string, Tensor | number | null>>>>;
+}
+
+/**
+ * Moves parameters along their gradients. A subclass says by which rule.
+ *
+ * Source: PyTorch's optim.Optimizer, with one group of parameters.
+ */
 export abstract class Optimizer<
   S extends Settings = Settings,
   P extends ParameterState = ParameterState,
@@ -94,7 +104,7 @@ export abstract class Optimizer<
    *
    * Throws: RangeError when it is another optimiser's, or belongs to other parameters.
    */
-  loadStateDict(saved: OptimizerState): void {
+  loadStateDict(saved: SavedOptimizerState): void {
     const refuse = (why: string) =>
       new RangeError(`${this.constructor.name}: cannot load this state: ${why}`);
     const [{ params, ...settings }] = this.paramGroups;
@@ -112,7 +122,9 @@ export abstract class Optimizer<
     const state = params.map((parameter, i) => {
       if (!Object.hasOwn(saved.state, i)) return undefined;
       const copies = Object.entries(saved.state[i]).map(([name, value]) => {
-        if (typeof value === "number") return [name, value] as const;
+        // PyTorch counts steps in a tensor, and writes down a running sum that is not there yet.
+        if (name === "step" && value instanceof Tensor) return [name, value.item()] as const;
+        if (typeof value === "number" || value === null) return [name, value] as const;
         if (!sameShape(value.shape, parameter.shape))
           throw refuse(
             `${name} of parameter ${i} has shape ${showShape(value.shape)}, expected ` +
@@ -120,7 +132,8 @@ export abstract class Optimizer<
           );
         return [name, value.clone().to(parameter.device).to(parameter.dtype)] as const;
       });
-      return Object.fromEntries(copies) as P;
+      const known = copies.filter(([, value]) => value !== null);
+      return known.length === 0 ? undefined : (Object.fromEntries(known) as P);
     });
 
     for (const name of Object.keys(settings))

@@ -131,6 +131,7 @@ function thinned<T>(list: readonly T[]): T[] {
 
 const escapes: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
 
+/** `text` with everything that HTML would take for its own written as entities. */
 export const escapeHtml = (text: string): string =>
   text.replace(/[&<>]/g, (c) => escapes[c]).replace(/"/g, "&quot;");
 

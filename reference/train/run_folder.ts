@@ -48,6 +48,7 @@ const names = {
   page: "index.html",
 } as const;
 
+/** The folder of one run: what determines it, and what it leaves. */
 export class RunFolder {
   #logBytes = 0;
   readonly #steps: StepEvent[] = [];
