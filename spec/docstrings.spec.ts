@@ -7,7 +7,9 @@ import assert from "node:assert/strict";
 import ts from "typescript";
 
 function undocumented(entries: readonly string[]): string[] {
-  const { config } = ts.readConfigFile("tsconfig.json", ts.sys.readFile) as { config: object };
+  const { config } = ts.readConfigFile("tsconfig.json", (path) => ts.sys.readFile(path)) as {
+    config: object;
+  };
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, ".");
   const program = ts.createProgram([...entries], options);
   const checker = program.getTypeChecker();
