@@ -28,6 +28,7 @@ export * from "./files/stored.js";
 export * from "./files/tensor_in_file.js";
 export * from "./files/safetensors.js";
 export * from "./files/torch_file.js";
+export * from "./files/npy.js";
 export * from "./train/recipes.js";
 export * from "./train/loop.js";
 export * from "./train/checkpoint.js";

@@ -5,9 +5,12 @@
 
 import { allocate, type Shape, sizeOf, strides as denseStrides } from "../tensor.js";
 import type { TensorData } from "../tensor.js";
-import { type ByteSource, readBytes } from "./source.js";
+import { type ByteSource, FileFormatError, readBytes } from "./source.js";
 import { bytesOf, RawTensor, readNumbers, storedTypes, type StoredType } from "./stored.js";
 import type { ZipEntry } from "./zip.js";
+
+/** More than any other library has. */
+const MAX_AXES = 64;
 
 /** A run of numbers that tensors look at. */
 export interface StorageInFile {
@@ -31,7 +34,12 @@ export class TensorInFile {
     readonly offset: number,
     readonly requiresGrad = false,
     readonly isParameter = false,
-  ) {}
+  ) {
+    if (shape.length > MAX_AXES)
+      throw new FileFormatError(
+        `${source.name}: a tensor has ${shape.length} axes, readable are ${MAX_AXES}`,
+      );
+  }
 
   /** A tensor whose numbers stand in the file one after the other, from byte `at` on. */
   static dense(source: ByteSource, at: number, dtype: StoredType, shape: Shape): TensorInFile {
