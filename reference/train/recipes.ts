@@ -33,7 +33,7 @@ const adam = (lr: number): OptimizerSettings => ({ name: "adam", lr });
 // and ResNet see 96×96, a compromise between their design and our patience. For LeNet the notes
 // give no settings: its sigmoids learn slowly, and smaller batches with a larger rate help it on.
 const recipeList: readonly Recipe[] = [
-  { model: "lenet", epochs: 10, batchSize: 64, optimizer: adam(0.005), pipeline: {} },
+  { model: "lenet", epochs: 5, batchSize: 64, optimizer: adam(0.005), pipeline: {} },
   { model: "lenet_bn", epochs: 10, batchSize: 128, optimizer: adam(0.003), pipeline: {} },
   {
     model: "alexnet",
