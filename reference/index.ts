@@ -29,6 +29,8 @@ export * from "./files/tensor_in_file.js";
 export * from "./files/safetensors.js";
 export * from "./files/torch_file.js";
 export * from "./files/npy.js";
+export { encodeOnnx, type OnnxOptions } from "./files/onnx.js";
+export { decodeOnnx } from "./files/onnx_import.js";
 export * from "./train/recipes.js";
 export * from "./train/loop.js";
 export * from "./train/checkpoint.js";
