@@ -1,57 +1,56 @@
 // # The build
 //
-// Bundles the reference: once for browsers, once for Node, and the command. `--types` also writes
-// the declarations that a published package needs.
+// Bundles the library and the command into `reference/dist`. The entries share their chunks, so
+// that there is one `Tensor` and one generator however a program imports them. `--types` also
+// writes the declarations that a published package needs.
 
 import { build } from "esbuild";
 import { spawnSync } from "node:child_process";
-import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-process.chdir(join(root, "reference"));
-rmSync("dist", { recursive: true, force: true });
+const reference = join(root, "reference");
+const dist = join(reference, "dist");
 
 const common = {
-  absWorkingDir: process.cwd(),
+  absWorkingDir: reference,
+  outdir: dist,
   bundle: true,
+  write: false,
   format: "esm",
-  target: "node20",
+  target: ["node20", "es2022"],
   // A model prints itself by the name of its class.
   keepNames: true,
-  sourcemap: true,
   logLevel: "warning",
 };
 
-await Promise.all([
-  // No platform modules: this fails if the library stops running in a browser.
-  build({ ...common, entryPoints: ["./index.ts"], outdir: "dist", platform: "browser" }),
+const [{ outputFiles }] = await Promise.all([
   build({
     ...common,
-    entryPoints: ["./node.ts", "./cli/main.ts"],
-    outdir: "dist",
-    outbase: ".",
+    entryPoints: ["index.ts", "node.ts", "cli/main.ts"],
     platform: "node",
-    splitting: true,
     packages: "external",
+    splitting: true,
     chunkNames: "chunks/[name]-[hash]",
+    sourcemap: true,
   }),
-]);
+  // Nothing is kept of this one: it fails as soon as the library asks for what browsers lack.
+  build({ ...common, entryPoints: ["index.ts"], platform: "browser" }),
+]).catch(() => process.exit(1)); // It has said why.
 
-const command = join("dist", "cli", "main.js");
-writeFileSync(command, `#!/usr/bin/env node\n${readFileSync(command, "utf8")}`);
-chmodSync(command, 0o755);
+// Only what has been built as a whole takes the place of what was there.
+rmSync(dist, { recursive: true, force: true });
+for (const { path, contents } of outputFiles) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, contents);
+}
 
 if (process.argv.includes("--types")) {
-  const { status } = spawnSync(
-    process.execPath,
-    [
-      join(root, "node_modules", "typescript", "bin", "tsc"),
-      ...["-p", join(root, "tsconfig.json"), "--noEmit", "false", "--declaration"],
-      ...["--emitDeclarationOnly", "--outDir", "dist", "--rootDir", "."],
-    ],
-    { stdio: "inherit" },
-  );
+  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+  const project = join(reference, "tsconfig.build.json");
+  const { status } = spawnSync(process.execPath, [tsc, "-p", project], { stdio: "inherit" });
   if (status !== 0) process.exit(1);
+  cpSync(join(root, "LICENSE"), join(dist, "LICENSE"));
 }

@@ -94,10 +94,13 @@ export type Sequential<M extends readonly Module[] = readonly Module[]> = Sequen
   readonly [K in keyof M as K extends `${number}` ? K : never]: M[K];
 };
 
+/** The same with names: `net.features` is known by the class it was given with. */
+export type NamedSequential<R extends Readonly<Record<string, Module>>> = SequentialModule & R;
+
 /** `new Sequential(a, b)` names its modules `0` and `1`, `new Sequential({ a, b })` as it says. */
 export const Sequential = SequentialModule as {
   new <const M extends readonly Module[]>(...modules: M): Sequential<M>;
-  new <const R extends Readonly<Record<string, Module>>>(named: R): SequentialModule & R;
+  new <const R extends Readonly<Record<string, Module>>>(named: R): NamedSequential<R>;
 };
 
 // ## ModuleList
