@@ -6,7 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { setUp } from "./setup.mjs";
 
-setUp();
+setUp({ tools: true });
 for (const step of ["build", "preview"]) {
   const { status } = spawnSync("npx", ["--no-install", "vitepress", step, "docs"], {
     stdio: "inherit",

@@ -1,27 +1,36 @@
 // # From a fresh clone to something that runs
 //
-// Installs what the lock file names, and builds; each only when it has to. It uses nothing but
-// Node, since nothing else is there yet.
+// Installs what the lock file names, unless that is what is installed, and builds. It uses nothing
+// but Node, since nothing else is there yet.
 
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const OLDEST_NODE = 20;
+export const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
-/** Where the fingerprint of what was last installed or built is kept. */
-const stampFile = (name) => join(root, "node_modules", ".convnotes", name);
-
-function upToDate(name, fingerprint) {
-  return existsSync(stampFile(name)) && readFileSync(stampFile(name), "utf8") === fingerprint;
+/** The packages in a lock file, by the folder that each lies in; the empty name is the project's. */
+function packagesOf(lockFile) {
+  const path = join(root, lockFile);
+  if (!existsSync(path)) return [];
+  return Object.entries(JSON.parse(readFileSync(path, "utf8")).packages).filter(([name]) => name);
 }
 
-function stamp(name, fingerprint) {
-  mkdirSync(dirname(stampFile(name)), { recursive: true });
-  writeFileSync(stampFile(name), fingerprint);
+/** Whether npm's record of what it installed last agrees with what the lock file asks for. */
+function isInstalled(tools) {
+  const release = ({ version, integrity }) => `${version} ${integrity}`;
+  const wanted = packagesOf("package-lock.json");
+  const installed = packagesOf("node_modules/.package-lock.json");
+  const found = new Map(installed.map(([folder, entry]) => [folder, release(entry)]));
+  const known = new Map(wanted.map(([folder, entry]) => [folder, release(entry)]));
+  // What is optional may be for another machine.
+  const needed = wanted.filter(([, { optional, dev }]) => !optional && (tools || !dev));
+  return (
+    installed.length > 0 &&
+    needed.every(([folder]) => found.has(folder)) &&
+    installed.every(([folder]) => known.get(folder) === found.get(folder))
+  );
 }
 
 function run(what, command, args) {
@@ -43,46 +52,21 @@ function run(what, command, args) {
   process.stderr.write(`${((performance.now() - started) / 1000).toFixed(1)} s\n`);
 }
 
-/** Changes when any source that goes into the build changes. */
-function sourceFingerprint() {
-  const hash = createHash("sha256");
-  const visit = (folder) => {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      if (["node_modules", "dist", "build"].includes(entry.name)) continue;
-      const path = join(folder, entry.name);
-      if (entry.isDirectory()) visit(path);
-      else if (/\.(ts|json|mjs|cpp|h|def)$/.test(entry.name)) {
-        const { mtimeMs, size } = statSync(path);
-        hash.update(`${path} ${mtimeMs} ${size}\n`);
-      }
-    }
-  };
-  for (const folder of ["reference", "kernels", ".ci"])
-    if (existsSync(join(root, folder))) visit(join(root, folder));
-  return hash.digest("hex");
+/**
+ * Installs and builds: with `tools`, also installs what only tests and documentation need; with
+ * `types`, also builds what only a published package needs.
+ */
+export function setUp({ tools, types = false }) {
+  if (!isInstalled(tools)) {
+    const omit = tools ? [] : ["--omit=dev"];
+    run("installing", "npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error", ...omit]);
+  }
+  const build = [join(root, ".ci", "build.mjs"), ...(types ? ["--types"] : [])];
+  const { status } = spawnSync(process.execPath, build, {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  if (status !== 0) process.exit(1);
 }
 
-/** Installs and builds what is not up to date. */
-export function setUp() {
-  const [major] = process.versions.node.split(".").map(Number);
-  if (major < OLDEST_NODE) {
-    console.error(
-      `convnotes needs Node.js ${OLDEST_NODE} or newer, this is ${process.versions.node}. ` +
-        `Install a current one from https://nodejs.org`,
-    );
-    process.exit(1);
-  }
-  const lock = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
-  const installed = `${lock.digest("hex")} ${process.platform} ${process.arch}`;
-  if (!upToDate("installed", installed)) {
-    run("installing", "npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
-    stamp("installed", installed);
-  }
-  const sources = sourceFingerprint();
-  if (!upToDate("built", sources)) {
-    run("building", process.execPath, [join(root, ".ci", "build.mjs")]);
-    stamp("built", sources);
-  }
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) setUp();
+// `npm run build`
+if (process.argv[1] === fileURLToPath(import.meta.url)) setUp({ tools: true, types: true });
