@@ -60,7 +60,7 @@ export function onnxPieces(
   );
   const names = new Map<Tensor, string>();
   for (const [name, t] of [...model.namedParameters(), ...model.namedBuffers()]) names.set(t, name);
-  const writer = new GraphWriter(small.graph, large.graph, names);
+  const writer = new GraphWriter(small.graph, large.graph, names, [...model.stateDict().keys()]);
   return writer.model(model.getName(), small.input, small.output);
 }
 
@@ -122,6 +122,8 @@ class GraphWriter {
     /** The same computation for another batch. */
     readonly other: Graph,
     readonly parameters: ReadonlyMap<Tensor, string>,
+    /** In the order in which they are to be written. */
+    readonly stateNames: readonly string[],
   ) {
     for (const name of parameters.values()) this.#used.add(name);
   }
@@ -133,7 +135,11 @@ class GraphWriter {
     const graph = new Message();
     for (const node of this.#nodes) graph.message(1, node);
     graph.text(2, name);
-    for (const tensor of this.#initializers.values()) graph.message(5, tensor);
+    for (const name of [...this.stateNames, ...this.#initializers.keys()]) {
+      const tensor = this.#initializers.get(name);
+      if (tensor !== undefined) graph.message(5, tensor);
+      this.#initializers.delete(name);
+    }
     graph.message(11, valueInfo("input", input.dtype, this.sizes(input)));
     graph.message(12, valueInfo("output", output.dtype, this.sizes(output)));
     return new Message()
