@@ -30,6 +30,7 @@ export * from "./files/safetensors.js";
 export * from "./files/torch_file.js";
 export * from "./files/npy.js";
 export { encodeOnnx, type OnnxOptions } from "./files/onnx.js";
+export * from "./files/any.js";
 export { decodeOnnx } from "./files/onnx_import.js";
 export * from "./train/recipes.js";
 export * from "./train/loop.js";

@@ -2,16 +2,18 @@
 //
 // Judge a trained network on all validation images, or show what it says of some of them.
 
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import type { Command } from "commander";
-import { backendOf } from "../backend.js";
+import { backendOf, withDevice } from "../backend.js";
 import { fromData } from "../create.js";
 import type { ImageDataset } from "../data/dataset.js";
-import { decodeSafetensors } from "../files/safetensors.js";
+import { findStateDict, listTensors } from "../files/any.js";
+import { load, withFile } from "../files/disk.js";
 import { FileFormatError } from "../files/source.js";
 import type { Module } from "../nn/module.js";
-import { modelNamed } from "../models/index.js";
+import { modelNamed, models } from "../models/index.js";
 import { noGrad } from "../tape.js";
+import { showShape, type Tensor } from "../tensor.js";
 import { softmax } from "../ops/index.js";
 import { makeBatch, type Pipeline } from "../data/loader.js";
 import { evaluate } from "../train/loop.js";
@@ -27,7 +29,7 @@ interface Flags extends DataFlags {
   json?: boolean;
 }
 
-const weightsHelp = "a run folder, or a .safetensors file with weights";
+const weightsHelp = "a run folder, or a file with weights (.safetensors, .pth, .npz, .onnx)";
 
 export function addEval(program: Command): void {
   const command = program
@@ -154,14 +156,53 @@ function trained(
       `${path} has no weights yet: the run is not finished. ` +
         `Finish it with: convnotes train --resume ${path}`,
     );
-  const { tensors, metadata } = decodeSafetensors(readFileSync(file), file);
-  if (metadata.model === undefined)
-    throw new FileFormatError(`${file}: does not say of which model it holds the weights`);
-  const entry = modelNamed(metadata.model);
+  const { state, name } = weightsIn(file);
+  const entry = modelNamed(name ?? modelOf(state, file));
   const model = entry.create().to(device);
-  model.loadStateDict(
-    new Map([...tensors].map(([name, t]) => [name, fromData(t.data, t.shape, "cpu")])),
-  );
+  model.loadStateDict(state);
   const pipeline = (folder?.settings.recipe ?? recipes.get(entry.name))?.pipeline ?? {};
   return { model, name: entry.name, pipeline };
+}
+
+/** The state dict in a file of any format, and the model that it says it is of. */
+function weightsIn(file: string): { state: ReadonlyMap<string, Tensor>; name?: string } {
+  const { format, tensors, name } = withFile(file, (source) => {
+    const listing = listTensors(source);
+    const isTorch = listing.format === "PyTorch";
+    const read = isTorch
+      ? []
+      : listing.tensors.map((t) => [t.name, fromData(t.numbers(), t.shape, "cpu")] as const);
+    const { model } = listing.others;
+    return {
+      format: listing.format,
+      tensors: new Map(read),
+      name: typeof model === "string" ? model : undefined,
+    };
+  });
+  if (format !== "PyTorch") return { state: tensors, name };
+  const state = findStateDict(load(file));
+  if (state === undefined)
+    throw new FileFormatError(
+      `${file}: holds no state dict; save one with torch.save(model.state_dict(), path)`,
+    );
+  return { state };
+}
+
+/** The network whose state has these names and shapes. */
+function modelOf(state: ReadonlyMap<string, Tensor>, file: string): string {
+  const shapes = (s: ReadonlyMap<string, Tensor>): string =>
+    [...s]
+      .map(([name, t]) => `${name} ${showShape(t.shape)}`)
+      .filter((line) => !line.includes("num_batches_tracked"))
+      .sort()
+      .join("\n");
+  const wanted = shapes(state);
+  const found = models.find(
+    ({ create }) => withDevice("meta", () => shapes(create().stateDict())) === wanted,
+  );
+  if (found === undefined)
+    throw new FileFormatError(
+      `${file}: does not say of which model it holds the weights, and none has just these names`,
+    );
+  return found.name;
 }

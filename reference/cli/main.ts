@@ -1,12 +1,14 @@
 // # The command
 //
-// `convnotes train|eval|predict|summary|devices|models|bench`. Each command is a file of its own; here
-// they are put together, and whatever goes wrong is said in one line rather than a stack.
+// `convnotes train|eval|predict|summary|devices|models|bench|inspect|convert`. Each command is a file
+// of its own; here they are put together, and whatever goes wrong is said in one line rather than a
+// stack.
 
 import { Command } from "commander";
 import { version } from "../version.js";
 import { addBench } from "./bench.js";
 import { addEval, addPredict } from "./evaluate.js";
+import { addConvert, addInspect } from "./files.js";
 import { addDevices, addModels, addSummary } from "./look.js";
 import { addTrain } from "./train.js";
 
@@ -26,6 +28,8 @@ addSummary(program);
 addDevices(program);
 addModels(program);
 addBench(program);
+addInspect(program);
+addConvert(program);
 
 // A reader that has seen enough, such as `head`, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -11,7 +11,7 @@ import { zeros } from "../create.js";
 import type { Module } from "../nn/module.js";
 import { axesOf, axisOf } from "../reduce.js";
 import { noGrad } from "../tape.js";
-import { type DType, isFloat, type Shape, showShape, type Tensor } from "../tensor.js";
+import { type DType, isFloat, type Shape, showShape, sizeOf, type Tensor } from "../tensor.js";
 import { type Graph, type GraphNode, type GraphValue, trace } from "../trace.js";
 import { version } from "../version.js";
 import { type Pair, pair, windowOf, type WindowOptions } from "../window.js";
@@ -181,19 +181,25 @@ class GraphWriter {
     return name;
   }
 
-  #integers(wish: string, numbers: readonly number[]): string {
+  /** Numbers that are no parameter stand in the graph, as a node without inputs. */
+  #constant(wish: string, dtype: DType, shape: Shape, bytes: Uint8Array): string {
     const name = this.#unique(wish);
-    const bytes = bytesOf(BigInt64Array.from(numbers, BigInt));
-    this.#initializers.set(name, tensorMessage(name, "int64", [numbers.length], bytes));
+    const value = new Message().text(1, "value").message(5, tensorMessage("", dtype, shape, bytes));
+    this.#nodes.push(
+      new Message().text(2, name).text(3, name).text(4, "Constant").message(5, value.int(20, 4)),
+    );
     return name;
   }
 
-  #filled(wish: string, dtype: DType, count: number, value: number): string {
-    const name = this.#unique(wish);
+  #integers(wish: string, numbers: readonly number[]): string {
+    const bytes = bytesOf(BigInt64Array.from(numbers, BigInt));
+    return this.#constant(wish, "int64", [numbers.length], bytes);
+  }
+
+  #filled(wish: string, dtype: DType, shape: Shape, value: number): string {
+    const count = sizeOf(shape);
     const numbers = dtype === "float64" ? new Float64Array(count) : new Float32Array(count);
-    const bytes = bytesOf(numbers.fill(value));
-    this.#initializers.set(name, tensorMessage(name, dtype, count === 1 ? [] : [count], bytes));
-    return name;
+    return this.#constant(wish, dtype, shape, bytesOf(numbers.fill(value)));
   }
 
   #node(
@@ -288,7 +294,7 @@ class GraphWriter {
         const channels = shapes[0][1];
         // Without weight and bias, the scale (input 1) is 1 and the shift (input 2) 0.
         const from = inputs.map((name, i) =>
-          name === "" ? this.#filled(`${place}/unscaled`, value.dtype, channels, 2 - i) : name,
+          name === "" ? this.#filled(`${place}/unscaled`, value.dtype, [channels], 2 - i) : name,
         );
         return put("BatchNormalization", from, { epsilon: { float: eps } });
       }
@@ -322,7 +328,7 @@ class GraphWriter {
         const around = (side: 0 | 1) =>
           shapes[0].map((_, i) => o.padding[2 * (shapes[0].length - 1 - i) + side] ?? 0);
         const pads = this.#integers(`${place}/pads`, [...around(0), ...around(1)]);
-        return put("Pad", [x, pads, this.#filled(`${place}/value`, value.dtype, 1, o.value ?? 0)]);
+        return put("Pad", [x, pads, this.#filled(`${place}/value`, value.dtype, [], o.value ?? 0)]);
       }
       case "sum":
       case "mean":
