@@ -19,7 +19,11 @@ export function addSummary(program: Command): void {
     .action((name: string, flags: { input?: number[]; json?: boolean }) => {
       const model = modelNamed(name);
       const summary = summarize(model.create, flags.input ?? [1, ...model.inputShape]);
-      console.log(flags.json ? JSON.stringify(summary, null, 2) : formatSummary(summary));
+      console.log(
+        flags.json
+          ? JSON.stringify(summary, null, 2)
+          : formatSummary(summary, { width: process.stdout.columns }),
+      );
       if (summary.error !== undefined) process.exitCode = 1;
     });
 }
