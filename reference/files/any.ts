@@ -7,11 +7,14 @@ import { type Shape, Tensor, type TensorData } from "../tensor.js";
 import { isNpy, readNpy, readNpz } from "./npy.js";
 import { readOnnxTensors } from "./onnx_import.js";
 import { readSafetensors } from "./safetensors.js";
-import { type ByteSource, readBytes } from "./source.js";
+import { type ByteSource, FileFormatError, readBytes } from "./source.js";
 import { RawTensor, type StoredType } from "./stored.js";
 import { TensorInFile } from "./tensor_in_file.js";
 import { readTorch } from "./torch_file.js";
 import { isZip, readDirectory } from "./zip.js";
+
+/** ONNX files begin with their version, field 1, a number. */
+const IR_VERSION = 8;
 
 export interface ListedTensor {
   readonly name: string;
@@ -47,11 +50,16 @@ export function listTensors(source: ByteSource): Listing {
   }
   const head = readBytes(source, 0, Math.min(source.size, 9));
   if (isZip(source) || head[0] === 0x80) return listTorch(source);
-  if (head.length === 9 && head[8] === "{".charCodeAt(0)) {
+  if (head[8] === "{".charCodeAt(0) || source.name.endsWith(".safetensors")) {
     const { tensors, metadata } = readSafetensors(source);
     const list = [...tensors].map(([name, t]) => inFile(name, t));
     return { format: "safetensors", tensors: list, others: { ...metadata } };
   }
+  if (head[0] !== IR_VERSION)
+    throw new FileFormatError(
+      `${source.name}: begins like no file of tensors; readable are PyTorch's, safetensors, ` +
+        `.npy, .npz and ONNX`,
+    );
   const tensors = [...readOnnxTensors(readBytes(source, 0, source.size), source.name)];
   const list = tensors.map(([name, t]): ListedTensor => ({
     name,

@@ -360,6 +360,7 @@ export function pickle(
   let out = new Uint8Array(1024);
   let view = new DataView(out.buffer);
   let size = 0;
+  /** Makes room; `out` and `view` may be others afterwards. */
   const room = (length: number): number => {
     if (size + length > out.length) {
       const larger = new Uint8Array(Math.max(2 * out.length, size + length));
@@ -370,8 +371,15 @@ export function pickle(
     size += length;
     return size - length;
   };
-  const byte = (...values: number[]) => out.set(values, room(values.length));
-  const u32 = (v: number) => view.setUint32(room(4), v, true);
+  const raw = (bytes: ArrayLike<number>): void => {
+    const at = room(bytes.length);
+    out.set(bytes, at);
+  };
+  const byte = (...values: number[]): void => raw(values);
+  const u32 = (v: number): void => {
+    const at = room(4);
+    view.setUint32(at, v, true);
+  };
   const memo = new Map<unknown, number>();
   const indexed = (index: number, short: number, long: number): void => {
     if (index < 256) return byte(short, index);
@@ -396,18 +404,19 @@ export function pickle(
     const encoded = encoder.encode(s);
     byte(0x58);
     u32(encoded.length);
-    out.set(encoded, room(encoded.length));
+    raw(encoded);
     put(s);
   };
   const number = (n: number): void => {
     if (!Number.isSafeInteger(n) || Object.is(n, -0)) {
       byte(0x47);
-      view.setFloat64(room(8), n);
+      const at = room(8);
+      view.setFloat64(at, n);
     } else if (n >= 0 && n < 256) byte(0x4b, n);
     else if (n >= 0 && n < 65536) byte(0x4d, n & 255, n >> 8);
     else if (n === (n | 0)) {
       byte(0x4a);
-      view.setInt32(room(4), n, true);
+      u32(n);
     } else integer(BigInt(n));
   };
   const integer = (n: bigint): void => {
@@ -424,7 +433,7 @@ export function pickle(
     const dot = name.lastIndexOf(".");
     const encoded = encoder.encode(`${name.slice(0, dot)}\n${name.slice(dot + 1)}\n`);
     byte(0x63);
-    out.set(encoded, room(encoded.length));
+    raw(encoded);
     put(one);
   };
   const items = (entries: Iterable<readonly [unknown, unknown]>, path: string): void => {
