@@ -5,6 +5,7 @@
 // to the tests: `npm test -- --grep conv2d --reporter spec`.
 
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { root, setUp } from "./setup.mjs";
@@ -14,18 +15,28 @@ setUp({ tools: true });
 const types = (project) => ({
   command: ["typescript/bin/tsc", "-p", project, "--extendedDiagnostics"],
   saw: /^Lines of TypeScript: +[1-9]\d{2,}$/m,
+  noise: /^[\w/ ]+: +[\d.]+[sK]?\n/gm,
 });
 
 // These fail by themselves when a pattern matches no file.
 const sources = [".", "reference/**/*.ts", "spec/**/*.ts", "docs/**/*.ts"];
 
-/** `saw` is what the output shows when the check has looked at something. */
+const wings = ["reference", "spec", "kernels", "extension", "docs"].filter((wing) =>
+  existsSync(join(root, wing)),
+);
+
+/** Its output shows what `saw` matches when a check has looked at something; `noise` is not shown. */
 const checks = [
   { name: "types", ...types(".") },
   { name: "types of docs", ...types("docs") },
   { name: "types in a browser", ...types("reference/tsconfig.browser.json") },
   { name: "lint", command: ["eslint/bin/eslint.js", ...sources, "--max-warnings=0"] },
-  { name: "format", command: ["prettier/bin/prettier.cjs", ...sources, "--check"] },
+  {
+    name: "format",
+    command: ["prettier/bin/prettier.cjs", ...sources, "--check", "--log-level=debug"],
+    saw: /^\[debug\] .*index\.ts/m,
+    noise: /^\[debug\].*\n/gm,
+  },
   {
     name: "dead code",
     command: [
@@ -36,7 +47,7 @@ const checks = [
   },
   {
     name: "arrows",
-    command: ["dependency-cruiser/bin/dependency-cruise.mjs", "reference", "spec", "docs"],
+    command: ["dependency-cruiser/bin/dependency-cruise.mjs", ...wings],
     saw: /\([1-9]\d+ modules, [1-9]\d+ dependencies cruised\)/,
   },
 ];
@@ -62,7 +73,7 @@ function execute([script, ...args], onOutput) {
 
 let failures = 0;
 
-async function check({ name, command, saw }) {
+async function check({ name, command, saw, noise = /^$/ }) {
   const { code, output, seconds } = await execute(command);
   const blind = code === 0 && saw !== undefined && !saw.test(output);
   const passed = code === 0 && !blind;
@@ -70,7 +81,7 @@ async function check({ name, command, saw }) {
   if (passed) return;
   failures++;
   if (blind) console.log(`It looked at nothing: its output does not match ${saw}.`);
-  console.log(output);
+  console.log(output.replace(noise, ""));
 }
 
 // Two at a time: that is what a small machine has.
