@@ -57,7 +57,9 @@ function execute([script, ...args], onOutput) {
   const started = performance.now();
   return new Promise((resolve) => {
     const path = join(root, "node_modules", script);
-    const child = spawn(process.execPath, [path, ...args], { cwd: root });
+    // Colours, which some tools switch on under CI, would stand in the way of reading the output.
+    const env = { ...process.env, FORCE_COLOR: "0", NO_COLOR: "1" };
+    const child = spawn(process.execPath, [path, ...args], { cwd: root, env });
     let output = "";
     const collect = (chunk) => {
       output += chunk;
