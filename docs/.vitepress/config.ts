@@ -19,6 +19,10 @@ const project: DefaultTheme.SidebarItem = {
   items: [
     { text: "Traceability", link: "/reports/traceability" },
     { text: "Training speed", link: "/bench" },
+    { text: "Experiment: batch normalisation", link: "/experiments/batch-norm" },
+    { text: "Experiment: pooling", link: "/experiments/pooling" },
+    { text: "Experiment: depth and activation", link: "/experiments/depth-activation" },
+    { text: "Experiment: VGG and AlexNet", link: "/experiments/vgg-alexnet" },
     { text: "Why rooms", link: "/decisions/0001-rooms" },
     { text: "Why rounded once", link: "/decisions/0002-rounded-once" },
     { text: "Why gradients are primitives", link: "/decisions/0003-gradients-are-primitives" },

@@ -2,7 +2,10 @@
 // runs into verdicts, tables and plots is held to made-up histories.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { builtInDataset, type EpochEvent } from "convnotes";
+import { projectRoot } from "../statements.js";
 import { firstStepBelow, judge, type Outcome, read, runningMean, runOnce } from "./experiment.js";
 import { experiments } from "./experiments.js";
 import { epochTable, page, spread, summaryTable } from "./page.js";
@@ -56,6 +59,14 @@ describe("experiments", () => {
         for (const label of [of, than]) assert.ok(variants.has(label), `no variant "${label}"`);
     });
   }
+
+  for (const { name, claim, reach, reading } of experiments.values())
+    it(`${name}: the committed page is of its own settings, with its own words`, () => {
+      const text = readFileSync(join(projectRoot, "docs", "experiments", `${name}.md`), "utf8");
+      assert.notEqual(reading, "");
+      for (const part of [claim, reach, reading, `npm run experiment ${name}\n`])
+        assert.ok(text.includes(part), `${name}.md lacks: ${part}`);
+    });
 
   it("compares networks of about the same size where the claim is about their form", () => {
     const sizes = [...experiments.get("vgg-alexnet")!.variants.values()].map((create) =>

@@ -67,7 +67,8 @@ export function plotSvg(title: string, outcomes: readonly Outcome[]): string {
   const second = margin.left + panel.width + margin.between;
   const width = second + panel.width + margin.right;
   const legendTop = margin.top + panel.height + margin.axis;
-  const height = legendTop + margin.row * Math.ceil(outcomes.length / 2) + 4;
+  const rows = Math.ceil(outcomes.length / 2);
+  const height = legendTop + margin.row * rows + 4;
   const parts = [
     `<rect class="paper" width="${width}" height="${height}"/>`,
     ...drawPanel({
@@ -87,8 +88,8 @@ export function plotSvg(title: string, outcomes: readonly Outcome[]): string {
       lines: accuracies,
     }),
     ...outcomes.map(({ label }, i) => {
-      const x = i % 2 === 0 ? margin.left : second;
-      const y = legendTop + margin.row * Math.floor(i / 2) + 8;
+      const x = i < rows ? margin.left : second;
+      const y = legendTop + margin.row * (i % rows) + 8;
       return (
         `<path class="mean" stroke="var(--c${i})" d="M${x} ${y}h22"/>` +
         `<text x="${x + 30}" y="${y + 4}">${escaped(label)}</text>`

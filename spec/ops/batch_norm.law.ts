@@ -312,7 +312,7 @@ function dinputBound(c: Norm, outputs: readonly (Values | null)[], a: Arithmetic
       dy: plain,
       dyHat: weighted,
       dyError: gamma(a.depth(n) + 1, a) * plain + n * a.tiny,
-      dyHatError: gamma(a.depth(n) + 10, a) * weighted + n * a.tiny,
+      dyHatError: gamma(a.depth(n) + 10, a) * weighted + (1 + plain) * n * a.tiny,
     };
   });
   return perElement(xShape(c), (i, k) => {
@@ -320,9 +320,10 @@ function dinputBound(c: Norm, outputs: readonly (Values | null)[], a: Arithmetic
     const h = hat.data[i];
     const factor = Math.abs(scale(c, k)) * inverse(c, s[k]);
     const inside = m.dyError + h * m.dyHatError + 9 * u * h * m.dyHat;
-    const around = 10 * u * (dy.data[i] + m.dy + h * m.dyHat);
-    const underflow = (4 * factor + Math.abs(scale(c, k)) + 1) * a.tiny;
-    return (factor * (inside + around) + underflow) * SECOND_ORDER;
+    const size = dy.data[i] + m.dy + h * m.dyHat;
+    // Weight and root may be multiplied first, and that product underflow.
+    const underflow = (4 * factor + Math.abs(scale(c, k)) + 1 + size) * a.tiny;
+    return (factor * (inside + 10 * u * size) + underflow) * SECOND_ORDER;
   }).data.slice();
 }
 
@@ -330,9 +331,10 @@ const dweightBound = (c: Norm, outputs: readonly (Values | null)[], a: Arithmeti
   const hat = normal(c, given(outputs));
   const n = perChannel(c);
   return eachChannel(c, (k) => {
-    const h = channel(hat, k);
-    const size = sum(channel(c.dy!, k).map((d, i) => Math.abs(d * h[i])));
-    return gamma(a.depth(n) + 9, a) * size + 2 * n * a.tiny;
+    const [dy, h] = [channel(c.dy!, k).map(Math.abs), channel(hat, k)];
+    const size = sum(dy.map((d, i) => Math.abs(d * h[i])));
+    // A normalised value that underflows is off by `tiny`, times dy; so may be the product.
+    return gamma(a.depth(n) + 9, a) * size + 2 * (n + sum(dy)) * a.tiny;
   });
 };
 
