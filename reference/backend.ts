@@ -6,6 +6,7 @@
 
 import { didYouMean } from "./errors.js";
 import type { Device, Shape, Tensor } from "./tensor.js";
+import type { Graph } from "./trace.js";
 
 /** An input as a reference loop sees it: its sizes, and its numbers as JavaScript numbers. */
 export interface Values {
@@ -63,6 +64,56 @@ export interface Backend {
     outputs: readonly (Tensor | null)[],
     options: object,
   ): void;
+  /**
+   * Turns a traced step into a program, where the backend can.
+   *
+   * Throws: CannotCompile, with the reason, for a step that has to be run operation by operation.
+   */
+  compile?(step: TracedStep): Program;
+}
+
+// ## Whole steps
+//
+// A backend may run a traced step as one program: it sees everything that is to be computed before
+// anything is, so it can fuse operations and place memory. Parameters, optimiser states and running
+// statistics are read and written where they are; what arises in between has no tensor.
+
+/** A step that was traced (with `uncomputed`, so that nothing has happened yet). */
+export interface TracedStep {
+  readonly graph: Graph;
+  /** Tensors whose numbers are handed in anew at each run: images, labels. */
+  readonly inputs: readonly Tensor[];
+  /** Tensors whose numbers are wanted after each run: loss, scores. */
+  readonly outputs: readonly Tensor[];
+  /**
+   * One of the outputs. Where it is not finite the run ends: nothing that is computed from it is
+   * done, and no parameter is touched.
+   */
+  readonly guard?: Tensor;
+}
+
+/** A step that runs as a whole. */
+export interface Program {
+  /**
+   * Runs once, on `inputs` of the shapes that were traced, and writes `outputs`. `options` has
+   * the options of steps (by their place in the graph) that differ from those traced: a learning
+   * rate, the number of the step.
+   *
+   * Returns: whether the guard was finite, so that the step was done.
+   */
+  run(
+    inputs: readonly Tensor[],
+    outputs: readonly Tensor[],
+    options: ReadonlyMap<number, object>,
+  ): boolean;
+  /** How it was planned, as data; `String(program)` says it to people. */
+  readonly plan: object;
+  toString(): string;
+}
+
+/** Why a step cannot become a program. */
+export class CannotCompile extends Error {
+  override readonly name = "CannotCompile";
 }
 
 // ## The reference as a backend
@@ -117,6 +168,27 @@ export function backendOf(device: Device): Backend {
         `Available here: ${devices().join(", ")}`,
     );
   return backend;
+}
+
+// ## Looking ahead
+//
+// To trace a step before it is done, operations are called with nothing computed: shapes are
+// checked, the tape is written, results have a shape and, if someone should look, zeros.
+
+let computing = true;
+
+/** Whether operations compute now; `uncomputed` switches it off. */
+export const isComputing = (): boolean => computing;
+
+/** Runs `body` without computing: no tensor that was there before is changed. */
+export function uncomputed<T>(body: () => T): T {
+  const before = computing;
+  computing = false;
+  try {
+    return body();
+  } finally {
+    computing = before;
+  }
 }
 
 // ## The device that new tensors go to

@@ -9,7 +9,8 @@
 // and a kernel can implement it. A gradient that is best said in other operations says so with
 // `compose` and needs no kernel.
 
-import { backendOf, type Primitive, type ReceptiveWindow, type Values } from "./backend.js";
+import { backendOf, isComputing } from "./backend.js";
+import type { Primitive, ReceptiveWindow, Values } from "./backend.js";
 import { ShapeError } from "./errors.js";
 import { gradEnabled, record } from "./tape.js";
 import { emptyTensor, isFloat, sameShape, showShape, Tensor } from "./tensor.js";
@@ -172,7 +173,7 @@ function run(
   options: object,
   device: Device,
 ): void {
-  backendOf(device).run(primitive, inputs, outputs, options);
+  if (isComputing()) backendOf(device).run(primitive, inputs, outputs, options);
   observer?.step(primitive, inputs, outputs, options);
 }
 
@@ -285,7 +286,7 @@ export function defineOp<
     if (definition.view) observer?.view(first, outputs[0]!);
     else run(forward, tensors, outputs, options, first.device);
     outputs.forEach((y, k) => {
-      if (y !== null && names.includes(resultNames[k])) y.storage.version++;
+      if (y !== null && isComputing() && names.includes(resultNames[k])) y.storage.version++;
     });
     if (gradEnabled() && definition.gradients && tensors.some((t) => t?.requiresGrad))
       remember(tensors, outputs, options);

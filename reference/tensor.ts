@@ -8,7 +8,7 @@
 // This file knows nothing of operations or gradients. The tape hangs its node on a tensor, and
 // backends run on what a tensor stores.
 
-import { backendOf } from "./backend.js";
+import { backendOf, isComputing } from "./backend.js";
 
 // ## Element types
 //
@@ -278,8 +278,26 @@ export class Tensor {
 
 /** A new tensor of zeros on `device`. Throws: RangeError for a device that is not there. */
 export function emptyTensor(shape: Shape, dtype: DType, device: Device): Tensor {
-  const data = backendOf(device).host ? allocate(dtype, sizeOf(shape)) : null;
+  const { host } = backendOf(device);
+  if (host && !isComputing())
+    return new Tensor(shape, dtype, device, new LateStorage(dtype, shape));
+  const data = host ? allocate(dtype, sizeOf(shape)) : null;
   return new Tensor(shape, dtype, device, { data, version: 0 });
+}
+
+/** Storage whose numbers are made when someone looks: in a trace, few are ever looked at. */
+class LateStorage implements Storage {
+  version = 0;
+  #data: TensorData | null = null;
+
+  constructor(
+    private readonly dtype: DType,
+    private readonly shape: Shape,
+  ) {}
+
+  get data(): TensorData {
+    return (this.#data ??= allocate(this.dtype, sizeOf(this.shape)));
+  }
 }
 
 export type NestedNumbers = number | readonly NestedNumbers[];

@@ -3,6 +3,7 @@
 // In training, normalise by the batch and keep running statistics; in evaluation, normalise by
 // those. `ops/batch_norm.ts` computes both.
 
+import { CannotCompile, isComputing } from "../backend.js";
 import { ones, zeros } from "../create.js";
 import { ShapeError } from "../errors.js";
 import { batchNorm } from "../ops/index.js";
@@ -29,7 +30,7 @@ export interface BatchNormSettings {
  *
  * Source: nn.BatchNorm1d and nn.BatchNorm2d of PyTorch 2.13; older ones print no `bias=`.
  */
-abstract class BatchNorm extends Module {
+export abstract class BatchNorm extends Module {
   weight: Parameter | null;
   bias: Parameter | null;
   declare readonly running_mean: Tensor | null;
@@ -66,12 +67,21 @@ abstract class BatchNorm extends Module {
   override forward(x: Tensor): Tensor {
     this.checkAxes(x);
     const { eps, momentum, trackRunningStats } = this.#settings;
-    const batches = this.training ? this.#countBatch() : 1;
+    const batches = this.training && isComputing() ? this.#countBatch() : 1;
+    if (momentum === null && !isComputing())
+      throw new CannotCompile(
+        "momentum null weighs each batch differently, by how many there were",
+      );
     return batchNorm(x, this.weight, this.bias, this.running_mean, this.running_var, {
       training: this.training || !trackRunningStats,
       momentum: momentum ?? 1 / batches,
       eps,
     });
+  }
+
+  /** Counts a batch that was normalised without `forward`, by a program. */
+  countBatch(): void {
+    if (this.training) this.#countBatch();
   }
 
   /** Counts the batch and returns how many there have been. */

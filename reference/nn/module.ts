@@ -107,6 +107,11 @@ export abstract class Module implements Scope {
     return { remove: () => void this.#hooks.delete(hook) };
   }
 
+  /** Whether hooks look on, or change what comes out. */
+  get hasHooks(): boolean {
+    return this.#preHooks.size + this.#hooks.size > 0;
+  }
+
   // ## What it is made of
 
   /**

@@ -21,6 +21,7 @@ import {
 import { noGrad } from "../tape.js";
 import type { Device, Tensor } from "../tensor.js";
 import type { OptimizerSettings, Recipe } from "./recipes.js";
+import { TrainingStep } from "./step.js";
 
 // ## What happens
 
@@ -155,6 +156,7 @@ export interface TrainOptions {
  */
 export function* train(options: TrainOptions): Generator<TrainingEvent, void, void> {
   const { model, optimizer, recipe, progress } = options;
+  const step = new TrainingStep(model, optimizer, options.device);
   while (progress.epoch <= recipe.epochs) {
     defaultGenerator.setState(progress.generator);
     const order = shuffledOrder(options.train.count, defaultGenerator);
@@ -164,7 +166,7 @@ export function* train(options: TrainOptions): Generator<TrainingEvent, void, vo
       const [start, end] = ranges[progress.batch];
       const batch = makeBatch(options.train, order.subarray(start, end), recipe.pipeline);
       dropoutState.setStep(progress.step);
-      const { loss, correct } = trainStep(model, optimizer, batch, options.device, progress);
+      const { loss, correct } = trainStep(step, batch, options.device, progress);
       progress.batch++;
       progress.step++;
       progress.lossSum += loss * (end - start);
@@ -194,21 +196,15 @@ export function* train(options: TrainOptions): Generator<TrainingEvent, void, vo
 
 /** One step: the loss and the number of right answers are those before the update. */
 function trainStep(
-  model: Module,
-  optimizer: Optimizer,
+  step: TrainingStep,
   batch: Batch,
   device: Device,
   at: { readonly epoch: number; readonly batch: number },
 ): { loss: number; correct: number } {
   const { x, labels } = onDevice(batch, device);
-  optimizer.zeroGrad();
-  const logits = model.call(x);
-  const loss = crossEntropy(logits, labels, null);
-  const value = loss.item();
-  if (!Number.isFinite(value)) throw new DivergedError(at.epoch, at.batch + 1, value);
-  loss.backward();
-  optimizer.step();
-  return { loss: value, correct: countCorrect(logits, batch.labels) };
+  const { loss, logits } = step.run(x, labels);
+  if (!Number.isFinite(loss)) throw new DivergedError(at.epoch, at.batch + 1, loss);
+  return { loss, correct: countCorrect(logits, batch.labels) };
 }
 
 function* validate(
