@@ -19,6 +19,8 @@ const project: DefaultTheme.SidebarItem = {
   items: [
     { text: "Traceability", link: "/reports/traceability" },
     { text: "Training speed", link: "/bench" },
+    { text: "Files", link: "/files" },
+    { text: "Fidelity to PyTorch", link: "/fidelity" },
     { text: "Experiment: batch normalisation", link: "/experiments/batch-norm" },
     { text: "Experiment: pooling", link: "/experiments/pooling" },
     { text: "Experiment: depth and activation", link: "/experiments/depth-activation" },

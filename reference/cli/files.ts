@@ -91,7 +91,8 @@ function print(
 ): void {
   const count = rows.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   console.log(
-    `${format}: ${rows.length} tensors, ${count.toLocaleString("en-US")} numbers, ` +
+    `${format}: ${rows.length} tensor${rows.length === 1 ? "" : "s"}, ` +
+      `${count.toLocaleString("en-US")} numbers, ` +
       `${sizeBytes.toLocaleString("en-US")} bytes`,
   );
   const short = (v: number | null) => (v === null ? "-" : String(Number(v.toPrecision(4))));

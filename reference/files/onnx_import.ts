@@ -325,8 +325,9 @@ function convert(node: Node): Run {
     case "Reshape": {
       node.expectInputs(2, 2);
       const sizes = node.constant(1) ?? [];
-      if (node.int("allowzero", 0) !== 0) throw node.refuse("allows zero sizes");
-      return ([x]) => ops.reshape(x!, { shape: sizes.map((d, i) => (d === 0 ? x!.shape[i] : d)) });
+      const kept = node.int("allowzero", 0) === 0;
+      return ([x]) =>
+        ops.reshape(x!, { shape: sizes.map((d, i) => (kept && d === 0 ? x!.shape[i] : d)) });
     }
     case "Transpose": {
       const perm = node.ints("perm");
@@ -366,8 +367,11 @@ function convert(node: Node): Run {
       node.expectInputs(1, 2);
       const keepdim = node.int("keepdims", 1) === 1;
       const axes = node.ints("axes") ?? node.constant(1);
+      const noAxes = axes === undefined || axes.length === 0;
+      if (node.int("noop_with_empty_axes", 0) !== 0 && noAxes)
+        throw node.refuse("reduces no axes, by noop_with_empty_axes");
       const op = { ReduceSum: ops.sum, ReduceMean: ops.mean, ReduceMax: ops.max }[node.type];
-      return ([x]) => op(x!, { dim: axes, keepdim });
+      return ([x]) => op(x!, { dim: noAxes ? undefined : axes, keepdim });
     }
     case "ArgMax": {
       const [dim, keepdim] = [node.int("axis", 0), node.int("keepdims", 1) === 1];
