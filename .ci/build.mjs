@@ -1,6 +1,7 @@
 // # The build
 //
-// Bundles the library and the command into `reference/dist`. The entries share their chunks, so
+// Bundles the library and the command into `reference/dist`, and the door to the kernels into
+// `kernels/dist`. The entries share their chunks, so
 // that there is one `Tensor` and one generator however a program imports them. `--types` also
 // writes the declarations that a published package needs.
 
@@ -26,7 +27,9 @@ const common = {
   logLevel: "warning",
 };
 
-const [{ outputFiles }] = await Promise.all([
+const kernels = join(root, "kernels");
+
+const results = await Promise.all([
   build({
     ...common,
     entryPoints: ["index.ts", "node.ts", "cli/main.ts"],
@@ -36,13 +39,23 @@ const [{ outputFiles }] = await Promise.all([
     chunkNames: "chunks/[name]-[hash]",
     sourcemap: true,
   }),
+  build({
+    ...common,
+    absWorkingDir: kernels,
+    outdir: join(kernels, "dist"),
+    entryPoints: ["backend.ts"],
+    platform: "node",
+    packages: "external",
+    sourcemap: true,
+  }),
   // Nothing is kept of this one: it fails as soon as the library asks for what browsers lack.
   build({ ...common, entryPoints: ["index.ts"], platform: "browser" }),
 ]).catch(() => process.exit(1)); // It has said why.
 
 // Only what has been built as a whole takes the place of what was there.
-rmSync(dist, { recursive: true, force: true });
-for (const { path, contents } of outputFiles) {
+for (const folder of [dist, join(kernels, "dist")])
+  rmSync(folder, { recursive: true, force: true });
+for (const { path, contents } of results.slice(0, 2).flatMap((r) => r.outputFiles)) {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);
 }

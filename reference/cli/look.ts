@@ -4,6 +4,7 @@
 
 import type { Command } from "commander";
 import { defaultDevice, devices } from "../backend.js";
+import { kernelStatus } from "../kernels.js";
 import { models, modelNamed } from "../models/index.js";
 import { recipes } from "../train/recipes.js";
 import { formatSummary, summarize } from "../summary.js";
@@ -34,9 +35,20 @@ export function addDevices(program: Command): void {
     .summary("where this machine can compute")
     .option("--json", "print the list as JSON")
     .action((flags: { json?: boolean }) => {
+      const kernels = kernelStatus();
       const list = devices().map((name) => ({ name, standard: name === defaultDevice() }));
-      if (flags.json) console.log(JSON.stringify(list));
-      else for (const d of list) console.log(d.standard ? `${d.name} (default)` : d.name);
+      if (flags.json) {
+        console.log(JSON.stringify({ devices: list, kernels }, null, 2));
+        return;
+      }
+      const speed = kernels.available
+        ? `fast kernels: ${kernels.isa}, ${kernels.threads} thread${kernels.threads > 1 ? "s" : ""}`
+        : "plain loops, as on reference";
+      for (const d of list)
+        console.log(
+          `${d.name}${d.standard ? " (default)" : ""}${d.name === "cpu" ? `: ${speed}` : ""}`,
+        );
+      if (!kernels.available) console.log(`\nThere are no fast kernels: ${kernels.reason}`);
     });
 }
 

@@ -5,6 +5,7 @@
 // stack.
 
 import { Command } from "commander";
+import { loadKernels } from "../kernels.js";
 import { version } from "../version.js";
 import { addBench } from "./bench.js";
 import { addEval, addPredict } from "./evaluate.js";
@@ -38,6 +39,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 try {
+  await loadKernels();
   await program.parseAsync();
 } catch (error) {
   const { message, stack } = error as Error;

@@ -1,0 +1,173 @@
+// # The host's kernels as a backend
+//
+// Finds the addon, and lets it compute what it can on the device `cpu`: primitives in float32 that
+// have a kernel. Whatever is left (float64, integers, an operation without a kernel) stays with the
+// reference, so that nothing depends on whether there is an addon.
+//
+// The library is handed in rather than imported, so that kernels work for the very copy of it that a
+// program runs.
+
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type {
+  CannotCompile,
+  Primitive,
+  registerBackend,
+  runReference,
+  Shape,
+  Tensor,
+} from "convnotes";
+import { type CompileOptions, compileStep, type HostProgram, NoProgram } from "./plan/program.js";
+
+// ## The addon
+
+/** What `addon/addon.cpp` exports. */
+interface Addon {
+  start(options: KernelOptions): void;
+  describe(): {
+    isa: string;
+    isas: string[];
+    threads: number;
+    kernels: string[];
+    fused: string[];
+  };
+  readonly Program: HostProgram;
+  /** Data and shape in turn, null and null where one is left out. */
+  run(
+    kernel: number,
+    inputs: readonly unknown[],
+    outputs: readonly unknown[],
+    options: object,
+  ): void;
+}
+
+export interface KernelOptions extends CompileOptions {
+  /** `avx512`, `avx2` or `sse2` on x86, `neon` on arm64. Default: the fastest there is. */
+  readonly isa?: string;
+  /** Default: one for each processor. */
+  readonly threads?: number;
+}
+
+/** Whether there are kernels, and if not, why not and what to install. */
+export type KernelStatus =
+  | { readonly available: true; readonly isa: string; readonly threads: number }
+  | { readonly available: false; readonly reason: string };
+
+/** The folder with `addon`, `build` and `prebuilt`: this one, or that above `dist`. */
+function home(): string {
+  const here = dirname(fileURLToPath(import.meta.url));
+  return existsSync(join(here, "ops.def")) ? here : dirname(here);
+}
+
+function findAddon(): Addon | string {
+  const place = `${process.platform}-${process.arch}`;
+  const candidates = process.env.CONVNOTES_ADDON
+    ? [process.env.CONVNOTES_ADDON]
+    : ["prebuilt", "build"].map((folder) => join(home(), folder, place, "convnotes.node"));
+  const file = candidates.find((path) => existsSync(path));
+  if (file === undefined) {
+    const record = join(home(), "build", place, "status.json");
+    if (!existsSync(record))
+      return `the kernels are not built; run: node ${join(home(), "addon", "build.mjs")}`;
+    return (JSON.parse(readFileSync(record, "utf8")) as { reason?: string }).reason ?? "no reason";
+  }
+  try {
+    return createRequire(import.meta.url)(file) as Addon;
+  } catch (error) {
+    return `${file} does not load: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+// ## What a kernel gets
+
+/** Kernels compute in float32; class labels beside it are int64. */
+function suits(
+  primitive: Primitive,
+  tensors: readonly (Tensor | null)[],
+  outputs: boolean,
+): boolean {
+  return tensors.every(
+    (t, i) =>
+      t === null ||
+      (t.ndim <= 8 &&
+        (t.dtype === "float32" ||
+          (t.dtype === "int64" && (outputs || primitive.inputs[i] === "target")))),
+  );
+}
+
+/** Data and shape in turn. */
+function flat(tensors: readonly (Tensor | null)[]): unknown[] {
+  const list: (Tensor["data"] | Shape | null)[] = [];
+  for (const t of tensors) list.push(t && t.data, t && t.shape);
+  return list;
+}
+
+const refused = (error: unknown) =>
+  error instanceof TypeError && "code" in error && error.code === "CONVNOTES_REFUSED";
+
+// ## Loading
+
+interface Library {
+  readonly registerBackend: typeof registerBackend;
+  readonly runReference: typeof runReference;
+  readonly CannotCompile: typeof CannotCompile;
+}
+
+/**
+ * Makes `cpu` compute with kernels, where they are built, and says whether it does.
+ *
+ * Without options the environment decides: `CONVNOTES_ISA`, `CONVNOTES_THREADS` and
+ * `CONVNOTES_ADDON` (the file to load). Called again, it starts over with other options.
+ *
+ * Throws: TypeError for an instruction set that the processor has not, or an impossible number
+ * of threads.
+ */
+export function loadKernels(library: Library, options: KernelOptions = {}): KernelStatus {
+  const addon = findAddon();
+  if (typeof addon === "string") return { available: false, reason: addon };
+  const { CONVNOTES_ISA: isa, CONVNOTES_THREADS: threads } = process.env;
+  addon.start({
+    ...(isa ? { isa } : {}),
+    ...(threads ? { threads: Number(threads) } : {}),
+    ...options,
+  });
+  const about = addon.describe();
+  const places = new Map(about.kernels.map((name, i) => [name, i]));
+  const kernels = new Set([...about.kernels, ...about.fused]);
+
+  library.registerBackend({
+    device: "cpu",
+    host: true,
+    run(primitive, inputs, outputs, settings) {
+      const kernel = places.get(primitive.name);
+      if (
+        kernel === undefined ||
+        !suits(primitive, inputs, false) ||
+        !suits(primitive, outputs, true)
+      ) {
+        library.runReference(primitive, inputs, outputs, settings);
+        return;
+      }
+      try {
+        addon.run(kernel, flat(inputs), flat(outputs), settings);
+      } catch (error) {
+        if (!refused(error)) throw error;
+        // What does not fit, the reference says in the words of the operation; what only exceeds
+        // a kernel's limits, it computes.
+        library.runReference(primitive, inputs, outputs, settings);
+      }
+    },
+    compile(step) {
+      try {
+        return compileStep({ Program: addon.Program, kernels }, step, options);
+      } catch (error) {
+        if (error instanceof NoProgram || refused(error))
+          throw new library.CannotCompile((error as Error).message);
+        throw error;
+      }
+    },
+  });
+  return { available: true, isa: about.isa, threads: about.threads };
+}

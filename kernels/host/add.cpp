@@ -1,0 +1,14 @@
+// # Addition
+//
+// y = a + b, element by element, axes of size 1 repeated. One rounding. Bytes: 12 for each element.
+
+#include "elementwise.h"
+#include "ops.h"
+
+namespace convnotes::CN_ISA {
+
+void add(Call& call) {
+  pairwise(call, call.input(0), call.input(1), call.output(0), [](V a, V b) { return a + b; });
+}
+
+}  // namespace convnotes::CN_ISA

@@ -1,0 +1,102 @@
+// # Threads
+//
+// A fixed team of threads that run the same function, each with its own number, and wait for one
+// another when they have done. Which thread does what follows from its number alone, so the same number
+// of threads gives the same bits.
+//
+// A thread without work spins for some microseconds, in which the next operation of a training
+// step usually arrives, then sleeps until it is woken. The calling thread is number 0 of the team.
+// No thread keeps the process alive: they are stopped when the last JavaScript environment goes.
+
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace convnotes {
+
+/** Memory of one thread that outlives a call, so that it is not paid for each time. */
+class Scratch {
+ public:
+  ~Scratch();
+  /** At least `floats` numbers, aligned to a cache line; their values are anything. */
+  float* reserve(size_t floats);
+  float* data() const { return data_; }
+
+ private:
+  float* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+class Pool {
+ public:
+  explicit Pool(int threads);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  int threads() const { return threads_; }
+
+  /**
+   * Runs `body(thread)` on every thread of the team and returns when all have finished; what one
+   * of them throws is thrown here.
+   */
+  template <class Body>
+  void run(const Body& body) {
+    start([](const void* context, int thread) { (*static_cast<const Body*>(context))(thread); },
+          &body);
+  }
+
+  /**
+   * Gives every thread memory of its own and all of them some to share; called outside of `run`.
+   * Throws: bad_alloc.
+   */
+  void reserve(size_t each, size_t together = 0);
+  float* scratch(int thread) const { return scratch_[thread].data(); }
+  float* shared() const { return shared_.data(); }
+
+ private:
+  using Body = void (*)(const void*, int);
+  void start(Body body, const void* context);
+  void attempt(int thread);
+  void work(int thread);
+  /** Waits until every thread of the team is here. */
+  void barrier();
+  /** Waits until `word` is no longer `old`. */
+  void await(std::atomic<uint32_t>& word, uint32_t old);
+
+  const int threads_;
+  std::vector<std::thread> workers_;
+  std::unique_ptr<Scratch[]> scratch_;
+  Scratch shared_;
+
+  Body body_ = nullptr;
+  const void* context_ = nullptr;
+  std::exception_ptr failure_;
+  std::atomic<bool> stopping_{false};
+  /** Counts what was started; a worker waits for it to move. */
+  alignas(64) std::atomic<uint32_t> started_{0};
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<uint32_t> phase_{0};
+  /** Threads that sleep; nobody is woken while it is 0. */
+  alignas(64) std::atomic<int> asleep_{0};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+};
+
+/** The part of `count` things that belongs to `part` of `parts`: from `begin` up to `end`. */
+struct Range {
+  int64_t begin, end;
+};
+inline Range share(int64_t count, int64_t part, int64_t parts) {
+  return {count * part / parts, count * (part + 1) / parts};
+}
+
+}  // namespace convnotes

@@ -1,0 +1,82 @@
+// # A program
+//
+// A whole step as a list of kernel calls, run one after another without JavaScript in between. What
+// calls hand to one another lies at planned places of one arena; what outlives the step (parameters,
+// images, labels, results) is bound anew at each run.
+//
+// A program is as little trusted as a call: places must lie in the arena, what is bound must be as
+// large as was said, and every kernel checks its operands as it always does.
+
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dispatch.h"
+
+namespace convnotes {
+
+/** Where one value lies: at `at` bytes in the arena, or number `at` of what is bound. */
+struct Place {
+  Operand what;
+  bool bound = false;
+  size_t at = 0;
+
+  size_t bytes() const {
+    return static_cast<size_t>(what.size()) * dtypeBytes[static_cast<int>(what.dtype)];
+  }
+};
+
+class Program {
+ public:
+  struct Step {
+    std::string kernel;
+    /** Numbers of places; −1 where one is left out. */
+    std::vector<int> inputs, outputs;
+    Options options;
+    /** Options that are set anew at each run. */
+    std::vector<std::string> varying;
+  };
+
+  struct Description {
+    size_t arenaBytes = 0;
+    std::vector<Place> places;
+    std::vector<Step> steps;
+    /** After so many steps the program goes on only if that place holds a finite number. */
+    int guardAfter = -1, guardPlace = -1;
+    /** Fills the arena with NaN before each run, so that a value that nobody wrote shows. */
+    bool poison = false;
+  };
+
+  /** Throws: Refusal for a place outside the arena or a number of no place. */
+  explicit Program(Description description);
+  ~Program();
+
+  const std::vector<Place>& places() const { return description_.places; }
+  size_t bounds() const { return bounds_; }
+  size_t steps() const { return description_.steps.size(); }
+
+  /**
+   * Runs on what is bound; `numbers` are the varying options, step after step. Adds the nanoseconds
+   * of each step to `times`, where given. Returns whether the guard let it finish.
+   *
+   * Throws: Refusal for what is bound wrongly, and whatever the kernels refuse.
+   */
+  bool run(const InstructionSet& set, Pool& pool, const std::vector<Operand>& bound,
+           const std::vector<double>& numbers, double* times);
+
+ private:
+  struct Arena;
+  void prepare(const InstructionSet& set, Pool& pool);
+
+  Description description_;
+  size_t bounds_ = 0, numbers_ = 0;
+  std::shared_ptr<Arena> arena_;
+  const Kernels* kernels_ = nullptr;
+  Pool* pool_ = nullptr;
+  std::vector<void (*)(Call&)> entries_;
+  std::vector<Call> calls_;
+};
+
+}  // namespace convnotes

@@ -1,0 +1,103 @@
+// # Fusions
+//
+// Two calls become one where the second only passes over what the first has just written, or reads
+// what it has just read.
+
+import { type Available, goesIntoBlocks } from "./layout.js";
+import type { Call, Draft } from "./plan.js";
+
+/** Reads of each buffer's memory, and writes. */
+function uses({ buffers, calls }: Draft) {
+  const readers = new Map<number, number[]>();
+  const writers = new Map<number, number[]>();
+  const note = (uses: Map<number, number[]>, b: number | null, i: number) => {
+    if (b === null) return;
+    const { memory } = buffers[b];
+    uses.set(memory, [...(uses.get(memory) ?? []), i]);
+  };
+  calls.forEach(({ inputs, outputs }, i) => {
+    for (const b of inputs) note(readers, b, i);
+    for (const b of outputs) note(writers, b, i);
+  });
+  return { readers, writers };
+}
+
+/**
+ * The three gradients of a batch normalisation read the same: one call gives all of them, where it
+ * exists.
+ */
+export function joinBatchNormGradients(draft: Draft, available: Available): Draft {
+  const gone = new Set<number>();
+  const calls = draft.calls.map((call, i): Call => {
+    if (call.kernel !== "batch_norm_backward_input") return call;
+    const [dy, x] = call.inputs;
+    const all = { ...call, kernel: "batch_norm_backward" };
+    if (!goesIntoBlocks(all, draft.buffers, available)) return call;
+    const partner = (kernel: string) => {
+      const k = draft.calls.findIndex(
+        (c, j) => j > i && c.kernel === kernel && c.inputs[0] === dy && (c.inputs[1] ?? x) === x,
+      );
+      if (k >= 0) gone.add(k);
+      return k >= 0 ? draft.calls[k] : undefined;
+    };
+    const weight = partner("batch_norm_backward_weight");
+    const bias = partner("batch_norm_backward_bias");
+    return {
+      ...all,
+      outputs: [call.outputs[0], weight?.outputs[0] ?? null, bias?.outputs[0] ?? null],
+      nodes: [call, weight, bias].flatMap((c) => c?.nodes ?? []),
+    };
+  });
+  return { ...draft, calls: calls.filter((_, i) => !gone.has(i)) };
+}
+
+/** Kernels that can apply an activation to what they write, and those activations. */
+const takesActivation = new Set(["blocked_conv2d", "blocked_batch_norm"]);
+const activations = new Set(["relu", "sigmoid"]);
+
+/** An activation joins the call that writes its input, if nobody else wants that input. */
+export function joinActivations(draft: Draft): Draft {
+  const { readers, writers } = uses(draft);
+  const calls: (Call | null)[] = [...draft.calls];
+  draft.calls.forEach((call, i) => {
+    if (!activations.has(call.kernel)) return;
+    const { memory } = draft.buffers[call.inputs[0]!];
+    const [writer] = writers.get(memory) ?? [];
+    const alone = readers.get(memory)!.length === 1 && writers.get(memory)?.length === 1;
+    const before = writer === undefined ? undefined : calls[writer];
+    if (!alone || !before || !takesActivation.has(before.kernel)) return;
+    if (draft.memories[memory].storage !== null || "activation" in before.options) return;
+    calls[writer] = {
+      ...before,
+      outputs: [call.outputs[0], ...before.outputs.slice(1)],
+      options: { ...before.options, activation: call.kernel },
+      nodes: [...before.nodes, ...call.nodes],
+    };
+    calls[i] = null;
+  });
+  return { ...draft, calls: calls.filter((call) => call !== null) };
+}
+
+const updates = new Set(["sgd", "adam"]);
+
+/**
+ * Moves each update of a parameter up to where its gradient is known and its old value no longer
+ * wanted: the gradient is still in the cache, and its memory is free again for the next one.
+ */
+export function updateEarly(draft: Draft): Draft {
+  const { buffers, guard } = draft;
+  const calls = draft.calls.filter(({ kernel }) => !updates.has(kernel));
+  if (calls.length === 0) return draft;
+  const guarded = calls.findIndex(({ outputs }) => guard !== null && outputs.includes(guard));
+  const after: Call[][] = calls.map(() => []);
+  for (const update of draft.calls.filter(({ kernel }) => updates.has(kernel))) {
+    const touched = new Set(
+      [...update.inputs, ...update.outputs].map((b) => (b === null ? -1 : buffers[b].memory)),
+    );
+    const last = calls.findLastIndex(({ inputs, outputs }) =>
+      [...inputs, ...outputs].some((b) => b !== null && touched.has(buffers[b].memory)),
+    );
+    after[Math.max(last, guarded, 0)].push(update);
+  }
+  return { ...draft, calls: calls.flatMap((call, i) => [call, ...after[i]]) };
+}

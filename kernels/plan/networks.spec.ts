@@ -1,0 +1,180 @@
+// # Whole steps as programs
+//
+// Kernels are judged one by one; here what matters is that a program puts them together rightly: values
+// that share memory, layouts, fusions, views, updates moved up. Networks drawn at random, with numbers
+// so small that nothing can round, must be equal to the reference in every result and gradient. And the
+// notes' networks must take the same step, to the bit, as operation by operation with the same kernels,
+// and in shared memory as with memory of its own for every value.
+
+import assert from "node:assert/strict";
+import * as convnotes from "convnotes";
+import fc from "fast-check";
+import { restoreKernels } from "../check/guarded.js";
+import { type KernelOptions, loadKernels } from "../backend.js";
+
+type Tensor = convnotes.Tensor;
+const { add, concat, conv2d, linear, maxPool2d, relu, flatten } = convnotes;
+
+function load(options: KernelOptions): void {
+  const status = loadKernels(convnotes, { threads: 2, poison: true, ...options });
+  assert(status.available);
+}
+
+// ## Networks at random
+
+type Layer = "conv" | "strided" | "relu" | "pool" | "residual" | "branches" | "share";
+
+const network = fc.record({
+  images: fc.integer({ min: 1, max: 36 }),
+  size: fc.integer({ min: 3, max: 6 }),
+  channels: fc.integer({ min: 1, max: 3 }),
+  layers: fc.array(
+    fc.constantFrom<Layer>("conv", "strided", "relu", "pool", "residual", "branches", "share"),
+    { minLength: 1, maxLength: 5 },
+  ),
+  numbers: fc.array(fc.integer({ min: -1, max: 1 }), { minLength: 40, maxLength: 80 }),
+});
+
+type Network = typeof network extends fc.Arbitrary<infer T> ? T : never;
+
+/** The results: scores, and the gradient of each weight and of the images. */
+function compute(net: Network, device: string, asProgram: boolean): number[][] {
+  let drawn = 0;
+  const next = () => net.numbers[drawn++ % net.numbers.length];
+  const leaf = (shape: number[]) => {
+    const t = convnotes.zeros(shape, { device, requiresGrad: true });
+    for (let i = 0; i < t.size; i++) t.data[i] = next();
+    return t;
+  };
+  // Weights are drawn while the layers are made, once for both ways of running them.
+  const leaves: Tensor[] = [];
+  const weight = (...shape: number[]) => {
+    leaves.push(leaf(shape));
+    return leaves[leaves.length - 1];
+  };
+  let shape = [net.channels, net.size, net.size];
+  const steps: ((x: Tensor) => Tensor)[] = [];
+  const conv = (inC: number, outC: number, k: number, stride: number) => {
+    const [w, b] = [weight(outC, inC, k, k), next() > 0 ? weight(outC) : null];
+    return (x: Tensor) => conv2d(x, w, b, { stride, padding: k >> 1 });
+  };
+  for (const layer of net.layers) {
+    const [C, H, W] = shape;
+    if (layer === "conv") {
+      steps.push(conv(C, 2, 3, 1));
+      shape = [2, H, W];
+    } else if (layer === "strided") {
+      steps.push(conv(C, 3, 3, 2));
+      shape = [3, (H + 1) >> 1, (W + 1) >> 1];
+    } else if (layer === "relu") steps.push((x) => relu(x));
+    else if (layer === "pool" && H >= 2) {
+      steps.push((x) => maxPool2d(x, { kernelSize: 2, stride: 1 }));
+      shape = [C, H - 1, W - 1];
+    } else if (layer === "residual") {
+      const inner = conv(C, C, 3, 1);
+      steps.push((x) => relu(add(inner(x), x)));
+    } else if (layer === "branches") {
+      const [a, b] = [conv(C, 1, 1, 1), conv(C, 2, 3, 1)];
+      steps.push((x) => concat([relu(a(x)), b(x), x], { dim: 1 }));
+      shape = [C + 3, H, W];
+    } else if (layer === "share") {
+      // The same weight twice: its gradients are added up.
+      const same = conv(C, C, 1, 1);
+      steps.push((x) => same(relu(same(x))));
+    }
+  }
+  const head = weight(2, shape[0] * shape[1] * shape[2]);
+  const x = leaf([net.images, net.channels, net.size, net.size]);
+  const dy = leaf([net.images, 2]).detach();
+  const step = () => {
+    const scores = linear(
+      flatten(
+        steps.reduce((t, f) => f(t), x),
+        { startDim: 1, endDim: -1 },
+      ),
+      head,
+      null,
+    );
+    scores.backward(dy);
+    return [scores, x.grad!, ...leaves.flatMap((t) => (t.grad ? [t.grad] : []))];
+  };
+  if (!asProgram) return step().map((t) => Array.from(t.data, Number));
+  const { graph, result } = convnotes.trace(() => convnotes.uncomputed(step));
+  const program = convnotes.backendOf(device).compile!({ graph, inputs: [x, dy], outputs: result });
+  program.run([x, dy], result, new Map());
+  return result.map((t) => Array.from(t.data, Number));
+}
+
+describe("programs of networks", () => {
+  after(restoreKernels);
+
+  for (const fill of [0, 2])
+    it(`are equal to the reference where nothing rounds, ${fill ? "plain" : "in blocks"}`, () => {
+      load({ fill });
+      let inRange = 0;
+      fc.assert(
+        fc.property(network, (net) => {
+          const expected = compute(net, "reference", false);
+          // Beyond this a sum could have rounded on the way.
+          if (expected.flat().some((v) => Math.abs(v) > 2 ** 20)) return;
+          inRange++;
+          const actual = compute(net, "cpu", true);
+          actual.forEach((values, k) => values.forEach((v, i) => assert(v === expected[k][i])));
+          assert.equal(actual.length, expected.length);
+        }),
+        { numRuns: 60 },
+      );
+      assert(inRange > 30);
+    });
+});
+
+// ## The notes' networks
+
+/** A step on made-up images: the loss, and all parameters and statistics after it. */
+function trainStep(name: string, images: number, asProgram: boolean): number[][] {
+  const entry = convnotes.modelNamed(name);
+  convnotes.manualSeed(1);
+  const model = entry.create();
+  const [C, H, W] = entry.inputShape;
+  const x = convnotes.zeros([images, C, H, W]);
+  for (let i = 0; i < x.size; i++) x.data[i] = ((i * 7919) % 256) / 256;
+  const labels = convnotes.fromData(
+    BigInt64Array.from({ length: images }, (_, i) => BigInt(i % 10)),
+  );
+  const optimizer = new convnotes.optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 });
+  const step = new convnotes.TrainingStep(model, optimizer, "cpu");
+  const losses = [1, 2].map((n) => {
+    convnotes.dropoutState.setStep(n);
+    if (asProgram) {
+      const { loss } = step.run(x, labels);
+      assert.equal(step.reason, null);
+      return loss;
+    }
+    optimizer.zeroGrad();
+    const loss = convnotes.crossEntropy(model.call(x), labels, null);
+    loss.backward();
+    optimizer.step();
+    return loss.item();
+  });
+  return [losses, ...[...model.stateDict()].map(([, t]) => Array.from(t.data, Number))];
+}
+
+describe("programs of the notes' networks", () => {
+  after(restoreKernels);
+
+  const sizes: Record<string, number> = { lenet: 33, lenet_bn: 17, notes_example: 20 };
+  for (const { name } of convnotes.models) {
+    const images = sizes[name] ?? 2;
+    it(`${name} takes the very step that its operations take one by one`, () => {
+      load({ fill: 2 });
+      assert.deepEqual(trainStep(name, images, true), trainStep(name, images, false));
+    });
+
+    it(`${name} takes the same step in shared memory as in memory of its own`, () => {
+      load({ fill: 0 });
+      const shared = trainStep(name, images, true);
+      load({ fill: 0, apart: true });
+      assert.deepEqual(trainStep(name, images, true), shared);
+    });
+  }
+});

@@ -1,0 +1,46 @@
+// # A plan to read
+//
+// One line for each call: the module, the kernel, what it reads and writes and where that lies.
+
+import type { Graph } from "convnotes";
+import { bytesOf, lifetimes, type Plan } from "./plan.js";
+
+const size = (bytes: number): string =>
+  bytes < 1024 * 1024
+    ? `${(bytes / 1024).toFixed(1)} KiB`
+    : `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+
+/** A table of all calls, with what memory they take. */
+export function printed(plan: Plan, graph: Graph): string {
+  const { calls, buffers, memories, offsets, arenaBytes, lowerBoundBytes } = plan;
+  const nameOf = (b: number | null): string => {
+    if (b === null) return "-";
+    const { memory, shape } = buffers[b];
+    const place =
+      offsets[memory] === null ? `bound ${memories[memory].storage}` : `@${offsets[memory]}`;
+    return `${place} ${shape.join("×") || "1"}`;
+  };
+  const rows = calls.map(({ kernel, nodes, inputs, outputs }) => [
+    nodes.length === 0 ? "" : graph.nodes[nodes[0]].path,
+    nodes.length < 2 ? kernel : `${kernel} (${nodes.map((i) => graph.nodes[i].name).join(" + ")})`,
+    inputs.map(nameOf).join(", "),
+    outputs.map(nameOf).join(", "),
+  ]);
+  const head = ["module", "kernel", "reads", "writes"];
+  const widths = [0, 1, 2].map((k) => Math.max(...[head, ...rows].map((r) => r[k].length)));
+  const line = (row: readonly string[]) =>
+    row.map((cell, k) => (k < 3 ? cell.padEnd(widths[k]) : cell)).join("  ");
+  const bound = buffers
+    .filter((_, b) => buffers.findIndex((o) => o.memory === buffers[b].memory) === b)
+    .filter(({ memory }) => memories[memory].storage !== null)
+    .reduce((sum, { shape, dtype }) => sum + bytesOf(shape, dtype), 0);
+  const pieces = lifetimes(plan).filter((life) => life !== undefined).length;
+  return [
+    line(head),
+    ...rows.map(line),
+    "",
+    `${graph.nodes.length} steps of the graph became ${calls.length} calls`,
+    `arena: ${size(arenaBytes)} for ${pieces} pieces; at least ${size(lowerBoundBytes)} is alive at once`,
+    `bound: ${size(bound)} of parameters, states, images and results`,
+  ].join("\n");
+}

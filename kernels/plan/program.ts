@@ -1,0 +1,147 @@
+// # From plan to program
+//
+// What a backend's `compile` does: plan the step, check that there is a kernel for every call, and
+// hand the plan to the host's executor (host/program.cpp). A run binds parameters where they lie.
+
+import type { Program, Tensor, TracedStep } from "convnotes";
+import { joinActivations, joinBatchNormGradients, updateEarly } from "./fuse.js";
+import { intoBlocks } from "./layout.js";
+import { draftOf, finish, type Plan } from "./plan.js";
+import { printed } from "./print.js";
+
+/** The class that the addon exports; addon/program.h describes its arguments. */
+export type HostProgram = new (description: object) => {
+  run(bound: readonly unknown[], numbers: Float64Array, times: Float64Array | null): boolean;
+};
+
+export interface Host {
+  readonly Program: HostProgram;
+  /** The names of all kernels. */
+  readonly kernels: ReadonlySet<string>;
+}
+
+export interface CompileOptions {
+  /** Fills the arena with NaN before each run. Default: false. */
+  readonly poison?: boolean;
+  /**
+   * The part of the lanes that images must fill for blocks to be used: 0 uses them always, anything
+   * above 1 never. Default: 0.5.
+   */
+  readonly fill?: number;
+  /** Lets no two values share memory. Default: false. */
+  readonly apart?: boolean;
+}
+
+/** Why a step cannot become a program: one of `CannotCompile`'s, made by whoever has the class. */
+export class NoProgram extends Error {}
+
+/** The passes in turn. Throws: NoProgram where the graph has a step without a kernel. */
+export function planStep(
+  step: TracedStep,
+  kernels: ReadonlySet<string>,
+  { fill = 0.5, apart = false }: CompileOptions = {},
+): Plan {
+  const { graph, outputs, guard } = step;
+  const draft = draftOf(
+    graph,
+    outputs.map((t) => graph.valueOf(t).id),
+    guard ? graph.valueOf(guard).id : null,
+  );
+  for (const { kernel, nodes, inputs, outputs } of draft.calls) {
+    const at = graph.nodes[nodes[0]].path;
+    const where = at === "" ? "" : ` in ${at}`;
+    if (!kernels.has(kernel)) throw new NoProgram(`there is no kernel for ${kernel}${where}`);
+    for (const b of [...inputs, ...outputs]) {
+      const dtype = b === null ? "float32" : draft.buffers[b].dtype;
+      if (dtype !== "float32" && dtype !== "int64")
+        throw new NoProgram(`kernels compute in float32, but ${kernel}${where} has ${dtype}`);
+      if (b !== null && (draft.buffers[b].shape.includes(0) || draft.buffers[b].shape.length > 8))
+        throw new NoProgram(`${kernel}${where} has a tensor that is empty or has over 8 axes`);
+    }
+  }
+  const available = { kernels, fill };
+  const joined = joinBatchNormGradients(draft, available);
+  return finish(updateEarly(joinActivations(intoBlocks(joined, available))), apart);
+}
+
+/** Throws: NoProgram for a step that the host cannot run as a whole. */
+export function compileStep(
+  host: Host,
+  step: TracedStep,
+  options: CompileOptions = {},
+): Program & { readonly plan: Plan; times: Float64Array | null } {
+  const { graph, inputs, outputs } = step;
+  const plan = planStep(step, host.kernels, options);
+
+  // What is bound, by storage: the images and results of the run, or tensors that stay.
+  const given = new Map<number, number>();
+  const wanted = new Map<number, number>();
+  const storageOf = (t: Tensor) => graph.valueOf(t).storage;
+  // An input that nothing reads took no part in the trace.
+  inputs.forEach((t, i) => {
+    const value = graph.values.find((v) => v.source === t);
+    if (value) given.set(value.storage, i);
+  });
+  outputs.forEach((t, i) => wanted.set(storageOf(t), i));
+  const lasting = new Map<number, Tensor>();
+  for (const { source, storage } of graph.values) if (source) lasting.set(storage, source);
+  const written = new Set(
+    plan.calls.flatMap((call) =>
+      call.outputs.flatMap((b) =>
+        b === null ? [] : [plan.memories[plan.buffers[b].memory].storage],
+      ),
+    ),
+  );
+  const binders: ((inputs: readonly Tensor[], outputs: readonly Tensor[]) => Tensor)[] = [];
+  const boundAt = plan.memories.map(({ storage }) => {
+    if (storage === null) return -1;
+    const [input, output, stays] = [given.get(storage), wanted.get(storage), lasting.get(storage)];
+    if (input !== undefined) return binders.push((all) => all[input]) - 1;
+    if (output !== undefined) return binders.push((_, all) => all[output]) - 1;
+    return binders.push(() => stays!) - 1;
+  });
+  // What nobody touches is not bound.
+  const touched = new Set(
+    plan.calls.flatMap((c) => [...c.inputs, ...c.outputs].filter((b) => b !== null)),
+  );
+  const changed = [...lasting].filter(([s]) => written.has(s)).map(([, t]) => t.storage);
+
+  const program = new host.Program({
+    arenaBytes: plan.arenaBytes,
+    places: plan.buffers.map(({ memory, shape, dtype }, b) => {
+      const bound = boundAt[memory];
+      const offset = plan.offsets[memory] ?? 0;
+      if (bound >= 0) return { dtype, shape, bound };
+      return touched.has(b) ? { dtype, shape, offset } : { dtype, shape: [], offset: 0 };
+    }),
+    steps: plan.calls.map(({ kernel, inputs, outputs, options, varying }) => ({
+      kernel,
+      inputs: inputs.map((b) => b ?? -1),
+      outputs: outputs.map((b) => b ?? -1),
+      options,
+      varying,
+    })),
+    guard: plan.guard === null ? null : { after: plan.guardAfter, place: plan.guard },
+    poison: options.poison ?? false,
+  });
+  const varying = plan.calls.flatMap(({ nodes, varying }) =>
+    varying.map((name) => ({ node: nodes[0], name })),
+  );
+  const numbers = new Float64Array(varying.length);
+
+  return {
+    plan,
+    times: null,
+    run(inputs, outputs, options) {
+      varying.forEach(({ node, name }, i) => {
+        const now = options.get(node) ?? graph.nodes[node].options;
+        numbers[i] = Number((now as Record<string, number | boolean>)[name]);
+      });
+      const bound = binders.map((bind) => bind(inputs, outputs).data);
+      const finished = program.run(bound, numbers, this.times);
+      for (const storage of changed) storage.version++;
+      return finished;
+    },
+    toString: () => printed(plan, graph),
+  };
+}
