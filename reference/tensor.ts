@@ -8,7 +8,7 @@
 // This file knows nothing of operations or gradients. The tape hangs its node on a tensor, and
 // backends run on what a tensor stores.
 
-import { backendOf, isComputing } from "./backend.js";
+import { backendOf, CannotCompile, isComputing } from "./backend.js";
 
 // ## Element types
 //
@@ -234,7 +234,8 @@ export class Tensor {
   /** Overwrites every element with `value`. */
   fill_(value: number): this {
     this.storage.version++;
-    const { data } = this.storage;
+    const late = this.storage instanceof LateStorage;
+    const data = late ? this.storage.make() : this.storage.data;
     if (data instanceof BigInt64Array) data.fill(BigInt(value));
     else data?.fill(value);
     return this;
@@ -295,7 +296,16 @@ class LateStorage implements Storage {
     private readonly shape: Shape,
   ) {}
 
+  /** Throws: CannotCompile while nothing is computed: the numbers asked for are not there yet. */
   get data(): TensorData {
+    if (this.#data === null && !isComputing())
+      throw new CannotCompile(
+        `the step looks at the numbers of a tensor ${showShape(this.shape)} that it computes`,
+      );
+    return this.make();
+  }
+
+  make(): TensorData {
     return (this.#data ??= allocate(this.dtype, sizeOf(this.shape)));
   }
 }

@@ -64,7 +64,7 @@ export function joinActivations(draft: Draft): Draft {
     const { memory } = draft.buffers[call.inputs[0]!];
     const [writer] = writers.get(memory) ?? [];
     const alone = readers.get(memory)!.length === 1 && writers.get(memory)?.length === 1;
-    const before = writer === undefined ? undefined : calls[writer];
+    const before = writers.has(memory) ? calls[writer] : null;
     if (!alone || !before || !takesActivation.has(before.kernel)) return;
     if (draft.memories[memory].storage !== null || "activation" in before.options) return;
     calls[writer] = {

@@ -26,7 +26,8 @@ const read = (t: Tensor): Values => ({ shape: t.shape, data: Array.from(t.data, 
 
 function wasTraced(graph: convnotes.Graph, t: Tensor): boolean {
   try {
-    return graph.valueOf(t) !== undefined;
+    graph.valueOf(t);
+    return true;
   } catch {
     return false;
   }
