@@ -1,8 +1,8 @@
 // # Batch normalisation in blocks of images
 //
-// batch_norm.cpp's sums over blocked images (blocked.h), for training, and what a step does beside
-// them in the same passes: the activation behind it, all three gradients at once, and the gradient
-// of a bias. With x̂ = (x − m)·i: y = act(x̂·γ + β);  dβ = Σ dy, dγ = Σ dy·x̂,
+// batch_norm.cpp's sums over blocked images (blocked.h), and what a step does beside them in the same
+// passes: the activation behind it, all three gradients (of training) at once. And the gradient of a
+// convolution's bias, which is one of these sums. With x̂ = (x − m)·i: y = act(x̂·γ + β);  dβ = Σ dy, dγ = Σ dy·x̂,
 // dx = γ·i·(dy − dβ/n − x̂·dγ/n).
 //
 // Threads share out pixels and go through all channels of each, so memory is read from front to back;
@@ -85,7 +85,8 @@ void blocked_batch_norm(Call& call) {
   for (const Operand* t : {&weight, &bias, &runningMean, &runningVar, &saveMean, &saveVar,
                            &nextMean, &nextVar})
     call.want(*t, {C}, "what is one number for each channel");
-  require(call.options.flag("training", false), "in blocks only training is normalised");
+  const bool training = call.options.flag("training", false);
+  require(training || (runningMean && runningVar), "evaluation needs running statistics");
   require(!nextMean || runningMean, "there is no running mean to follow");
   require(!nextVar || runningVar, "there is no running variance to follow");
   const blocked::Activation activation = blocked::activationOf(call);
@@ -95,16 +96,19 @@ void blocked_batch_norm(Call& call) {
 
   std::vector<double> sums(C);
   float *mean = saveMean.floats(), *variance = saveVar.floats();
-  blocked::channelSums<1>(call.pool, x, images, sums.data(),
-                          [&](int64_t i, int64_t, V* t) { t[0] = load(x.data + i); });
-  for (int64_t c = 0; c < C; c++) mean[c] = static_cast<float>(sums[c] / n);
-  blocked::channelSums<1>(call.pool, x, images, sums.data(), [&](int64_t i, int64_t c, V* t) {
-    const V d = load(x.data + i) - all(mean[c]);
-    t[0] = d * d;
-  });
+  if (training) {
+    blocked::channelSums<1>(call.pool, x, images, sums.data(),
+                            [&](int64_t i, int64_t, V* t) { t[0] = load(x.data + i); });
+    for (int64_t c = 0; c < C; c++) mean[c] = static_cast<float>(sums[c] / n);
+    blocked::channelSums<1>(call.pool, x, images, sums.data(), [&](int64_t i, int64_t c, V* t) {
+      const V d = load(x.data + i) - all(mean[c]);
+      t[0] = d * d;
+    });
+  }
   std::vector<float> inverse(C);
   for (int64_t c = 0; c < C; c++) {
-    variance[c] = static_cast<float>(sums[c] / n);
+    if (!training) mean[c] = runningMean.floats()[c];
+    variance[c] = training ? static_cast<float>(sums[c] / n) : runningVar.floats()[c];
     inverse[c] = static_cast<float>(1 / std::sqrt(static_cast<double>(variance[c]) + eps));
     const auto follow = [&](const Operand& next, const Operand& running, double now) {
       if (next)

@@ -4,7 +4,7 @@
 // what it has just read.
 
 import { type Available, goesIntoBlocks } from "./layout.js";
-import type { Call, Draft } from "./plan.js";
+import { type Call, type Draft, lifetimes } from "./plan.js";
 
 /** Reads of each buffer's memory, and writes. */
 function uses({ buffers, calls }: Draft) {
@@ -76,6 +76,38 @@ export function joinActivations(draft: Draft): Draft {
     calls[i] = null;
   });
   return { ...draft, calls: calls.filter((call) => call !== null) };
+}
+
+/** Kernels that read each number of their inputs just before they write the one in its place. */
+const elementwise = new Set(
+  ["relu", "sigmoid", "tanh"].flatMap((name) => [name, `${name}_backward_input`]).concat("add"),
+);
+
+/** Lets an elementwise call write over an input that nobody reads again. */
+export function writeInPlace(draft: Draft): Draft {
+  const buffers = [...draft.buffers];
+  const lives = lifetimes(draft);
+  const now = (b: number) => buffers[b].memory;
+  draft.calls.forEach((call, i) => {
+    const [to] = call.outputs;
+    if (!elementwise.has(call.kernel) || to === null) return;
+    const { bytes, storage } = draft.memories[now(to)];
+    const from = call.inputs.find(
+      (b): b is number =>
+        b !== null &&
+        storage === null &&
+        lives[now(b)]?.last === i &&
+        draft.memories[now(b)].bytes === bytes,
+    );
+    // Only a value that is made here can begin in another's place.
+    if (from === undefined || now(from) === now(to) || lives[now(to)]?.first !== i) return;
+    const [kept, gone] = [now(from), now(to)];
+    lives[kept] = { ...lives[kept]!, last: lives[gone]!.last };
+    buffers.forEach((b, k) => {
+      if (b.memory === gone) buffers[k] = { ...b, memory: kept };
+    });
+  });
+  return { ...draft, buffers };
 }
 
 const updates = new Set(["sgd", "adam"]);

@@ -50,7 +50,6 @@ const blockedKernels: Readonly<Record<string, Blocked>> = {
     kernel: "blocked_batch_norm",
     inputs: [0],
     outputs: [0],
-    suits: training,
     counts: true,
   },
   batch_norm_backward: {

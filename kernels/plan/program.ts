@@ -4,14 +4,19 @@
 // hand the plan to the host's executor (host/program.cpp). A run binds parameters where they lie.
 
 import type { Program, Tensor, TracedStep } from "convnotes";
-import { joinActivations, joinBatchNormGradients, updateEarly } from "./fuse.js";
+import { joinActivations, joinBatchNormGradients, updateEarly, writeInPlace } from "./fuse.js";
 import { intoBlocks } from "./layout.js";
 import { draftOf, finish, type Plan } from "./plan.js";
 import { printed } from "./print.js";
 
 /** The class that the addon exports; addon/program.h describes its arguments. */
 export type HostProgram = new (description: object) => {
-  run(bound: readonly unknown[], numbers: Float64Array, times: Float64Array | null): boolean;
+  run(
+    bound: readonly unknown[],
+    numbers: Float64Array,
+    times: Float64Array | null,
+    watch?: object,
+  ): boolean;
 };
 
 export interface Host {
@@ -61,7 +66,8 @@ export function planStep(
   }
   const available = { kernels, fill };
   const joined = joinBatchNormGradients(draft, available);
-  return finish(updateEarly(joinActivations(intoBlocks(joined, available))), apart);
+  const fused = updateEarly(joinActivations(intoBlocks(joined, available)));
+  return finish(apart ? fused : writeInPlace(fused), apart);
 }
 
 /** Throws: NoProgram for a step that the host cannot run as a whole. */

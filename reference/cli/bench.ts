@@ -9,10 +9,10 @@ import type { Command } from "commander";
 import { backendOf } from "../backend.js";
 import { randn, tensor } from "../create.js";
 import { modelNamed, models } from "../models/index.js";
-import { crossEntropy } from "../ops/index.js";
 import { SGD } from "../optim/index.js";
 import { manualSeed } from "../random.js";
 import { showBytes } from "../summary.js";
+import { TrainingStep } from "../train/step.js";
 import { oneOf, wholeNumber } from "./flags.js";
 
 /** Images in a step. The plain reference takes seconds for one image of the larger networks. */
@@ -92,15 +92,12 @@ function measure(name: string, device: string, batchSize: number): Measurement {
     Array.from({ length: batchSize }, (_, i) => i % 10),
     { dtype: "int64" },
   ).to(device);
+  const step = new TrainingStep(model, optimizer, device);
   const times: number[] = [];
   const begin = performance.now();
   while (times.length < 3 || performance.now() - begin < LONG_ENOUGH_MS) {
     const start = performance.now();
-    optimizer.zeroGrad();
-    const loss = crossEntropy(model.call(x), labels, null);
-    loss.backward();
-    optimizer.step();
-    loss.item();
+    step.run(x, labels);
     times.push(performance.now() - start);
   }
   const warm = times.slice(1).sort((a, b) => a - b);

@@ -1,14 +1,18 @@
-// # convnotes summary, devices and models
+// # convnotes summary, plan, devices and models
 //
 // What there is, and what a network is made of, without computing anything.
 
 import type { Command } from "commander";
-import { defaultDevice, devices } from "../backend.js";
+import { backendOf, defaultDevice, devices, uncomputed } from "../backend.js";
+import { zeros } from "../create.js";
 import { kernelStatus } from "../kernels.js";
 import { models, modelNamed } from "../models/index.js";
-import { recipes } from "../train/recipes.js";
 import { formatSummary, summarize } from "../summary.js";
-import { sizes } from "./flags.js";
+import { noGrad } from "../tape.js";
+import { makeOptimizer } from "../train/loop.js";
+import { type OptimizerSettings, recipes } from "../train/recipes.js";
+import { traceStep } from "../train/step.js";
+import { oneOf, sizes, wholeNumber } from "./flags.js";
 
 export function addSummary(program: Command): void {
   program
@@ -27,6 +31,43 @@ export function addSummary(program: Command): void {
       );
       if (summary.error !== undefined) process.exitCode = 1;
     });
+}
+
+export function addPlan(program: Command): void {
+  program
+    .command("plan")
+    .summary("how a step of a network runs as a program: fusions, layouts, memory")
+    .argument("<model>", "a network's name; `convnotes models` lists them")
+    .option("--batch <n>", "images in a step", wholeNumber(1), 32)
+    .option("--optimizer <name>", "adam, adamw or sgd", oneOf("adam", "adamw", "sgd"), "sgd")
+    .option("--eval", "without gradients and update")
+    .option("--device <name>", "where to compute", "cpu")
+    .option("--json", "print the plan as JSON")
+    .action((name: string, flags: PlanFlags) => {
+      const { create, inputShape } = modelNamed(name);
+      const backend = backendOf(flags.device);
+      if (backend.compile === undefined)
+        throw new Error(`the device "${flags.device}" runs operations one by one, without a plan`);
+      const model = create().to(flags.device).train(!flags.eval);
+      const program = uncomputed(() => {
+        const images = zeros([flags.batch, ...inputShape], { device: flags.device });
+        const labels = zeros([flags.batch], { device: flags.device, dtype: "int64" });
+        const optimizer = flags.eval
+          ? null
+          : makeOptimizer(model, { name: flags.optimizer, lr: 0.01, momentum: 0, weightDecay: 0 });
+        const step = () => backend.compile?.(traceStep(model, optimizer, images, labels));
+        return flags.eval ? noGrad(step) : step();
+      });
+      console.log(flags.json ? JSON.stringify(program?.plan, null, 2) : String(program));
+    });
+}
+
+interface PlanFlags {
+  readonly batch: number;
+  readonly optimizer: OptimizerSettings["name"];
+  readonly eval?: boolean;
+  readonly device: string;
+  readonly json?: boolean;
 }
 
 export function addDevices(program: Command): void {

@@ -1,6 +1,6 @@
 // # The command
 //
-// `convnotes train|eval|predict|summary|devices|models|bench|inspect|convert`. Each command is a file
+// `convnotes train|eval|predict|summary|plan|devices|models|bench|inspect|convert`. Each command is a file
 // of its own; here they are put together, and whatever goes wrong is said in one line rather than a
 // stack.
 
@@ -10,7 +10,7 @@ import { version } from "../version.js";
 import { addBench } from "./bench.js";
 import { addEval, addPredict } from "./evaluate.js";
 import { addConvert, addInspect } from "./files.js";
-import { addDevices, addModels, addSummary } from "./look.js";
+import { addDevices, addModels, addPlan, addSummary } from "./look.js";
 import { addTrain } from "./train.js";
 
 const program = new Command("convnotes")
@@ -26,6 +26,7 @@ addTrain(program);
 addEval(program);
 addPredict(program);
 addSummary(program);
+addPlan(program);
 addDevices(program);
 addModels(program);
 addBench(program);

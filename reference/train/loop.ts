@@ -8,7 +8,6 @@
 import { makeBatch, batchRanges, type Batch } from "../data/loader.js";
 import type { ImageDataset } from "../data/dataset.js";
 import { fromData } from "../create.js";
-import { crossEntropy } from "../ops/index.js";
 import type { Module } from "../nn/module.js";
 import { Adam, AdamW, type Optimizer, SGD } from "../optim/index.js";
 import {
@@ -18,10 +17,9 @@ import {
   sequentialOrder,
   shuffledOrder,
 } from "../random.js";
-import { noGrad } from "../tape.js";
 import type { Device, Tensor } from "../tensor.js";
 import type { OptimizerSettings, Recipe } from "./recipes.js";
-import { TrainingStep } from "./step.js";
+import { EvaluationStep, TrainingStep } from "./step.js";
 
 // ## What happens
 
@@ -245,19 +243,13 @@ export function* evaluate(
   { batchSize, pipeline, device, maxBatches, order }: EvaluateOptions,
 ): Generator<EvaluatedBatch, void, void> {
   model.eval();
+  const step = new EvaluationStep(model, device);
   const images = order ?? Int32Array.from({ length: dataset.count }, (_, i) => i);
   for (const [start, end] of batchRanges(images.length, batchSize).slice(0, maxBatches)) {
     const batch = makeBatch(dataset, images.subarray(start, end), pipeline);
-    yield noGrad(() => {
-      const { x, labels } = onDevice(batch, device);
-      const logits = model.call(x);
-      return {
-        loss: crossEntropy(logits, labels, null).item(),
-        correct: countCorrect(logits, batch.labels),
-        examples: end - start,
-        logits,
-      };
-    });
+    const { x, labels } = onDevice(batch, device);
+    const { loss, logits } = step.run(x, labels);
+    yield { loss, logits, correct: countCorrect(logits, batch.labels), examples: end - start };
   }
 }
 
