@@ -75,4 +75,25 @@ CN_INLINE V activate(Activation activation, V y) {
   return activation == Activation::sigmoid ? logistic(y) : y;
 }
 
+/** The gradient before an activation, from that behind it and from what it gave. */
+CN_INLINE V deactivate(Activation activation, V dy, V y) {
+  if (activation == Activation::relu) return pick(y <= zero(), zero(), dy);
+  return activation == Activation::sigmoid ? dy * y * (all(1.0f) - y) : dy;
+}
+
+/** What an activation gave, whose gradient is taken in the same pass; null data for none. */
+struct Gate {
+  Activation activation = Activation::none;
+  const float* y = nullptr;
+};
+
+/** Input `i` of the call, which has to be there where the option `activation` names one. */
+inline Gate gateOf(const Call& call, size_t i, const Blocks& dx) {
+  const Activation activation = activationOf(call);
+  if (activation == Activation::none) return {};
+  const Blocks y = blocksOf(call.input(i), "the activation's result");
+  wantLike(y, dx, "the activation's result");
+  return {activation, y.data};
+}
+
 }  // namespace convnotes::CN_ISA::blocked

@@ -126,6 +126,7 @@ struct Slide {
   const float* packed;
   const float* bias;
   Activation activation;
+  Gate gate;
 };
 
 /** One tile of pixels (or blocks) of a row: where its runs are, and how many vectors it has. */
@@ -136,6 +137,14 @@ struct Stop {
 
 CN_INLINE void finishTile(const Slide& s, float* c, int64_t first, int results, int vectors,
                           ptrdiff_t step) {
+  if (s.gate.y) {
+    const float* y = s.gate.y + (c - s.out.data);
+    for (int i = 0; i < results; i++)
+      for (int v = 0; v < vectors; v++) {
+        const ptrdiff_t at = i * L + v * step;
+        store(c + at, deactivate(s.gate.activation, load(c + at), load(y + at)));
+      }
+  }
   if (!s.bias && s.activation == Activation::none) return;
   for (int i = 0; i < results; i++) {
     const V shift = s.bias ? all(s.bias[first + i]) : zero();
@@ -625,7 +634,7 @@ void blocked_conv2d(Call& call) {
   blocked::slide(call.pool,
                  {s.x, s.y, Walk(s.rows, false), Walk(s.columns, false), s.rows.taps,
                   s.columns.taps, nullptr, bias ? bias.floats() : nullptr,
-                  blocked::activationOf(call)},
+                  blocked::activationOf(call), {}},
                  s, w.floats(), true);
 }
 
@@ -634,7 +643,7 @@ void blocked_conv2d_backward_input(Call& call) {
   const blocked::Shapes s = blocked::shapesOf(call, dx, w, dy);
   blocked::slide(call.pool,
                  {s.y, s.x, Walk(s.rows, true), Walk(s.columns, true), s.rows.taps, s.columns.taps,
-                  nullptr, nullptr, blocked::Activation::none},
+                  nullptr, nullptr, blocked::Activation::none, blocked::gateOf(call, 2, s.x)},
                  s, w.floats(), false);
 }
 

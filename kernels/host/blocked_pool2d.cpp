@@ -86,23 +86,47 @@ void eachPlace(Pool& pool, const Places& p, const Blocks& x, const Blocks& y, co
   });
 }
 
+/** Whether every pixel is seen by at most one window. */
+bool areApart(const std::vector<Place>& places) {
+  for (size_t i = 1; i < places.size(); i++)
+    if (places[i].begin < places[i - 1].end) return false;
+  return true;
+}
+
 /**
- * Sets dx to zero and runs `body(dy, dx, row, column, c0, c1)` for every place, for channels from c0
- * to c1; `dx` is the block's first pixel.
+ * Sets dx to zero, runs `body(dy, g, row, column, c0, c1)` for every place, for channels from c0 to
+ * c1, and takes the gradient of the activation before.
  */
 template <class Body>
-void eachPlaceBack(Pool& pool, const Places& p, const Blocks& dy, const Blocks& dx,
+void eachPlaceBack(Pool& pool, const Places& p, const Blocks& dy, const Blocks& dx, const Gate& gate,
                    const Body& body) {
   constexpr int64_t ABREAST = 8;
   const int64_t pieces = (dx.C + ABREAST - 1) / ABREAST;
   split(pool, dx.G * pieces, 2 * dx.pixels() * ABREAST * L, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       const int64_t g = i / pieces, c0 = i % pieces * ABREAST, c1 = std::min(dx.C, c0 + ABREAST);
-      for (int64_t q = 0; q < dx.pixels(); q++)
-        std::fill_n(dx.at(g, 0) + q * dx.pixel() + c0 * L, (c1 - c0) * L, 0.0f);
-      for (int64_t h = 0; h < dy.H; h++)
+      const auto rows = [&](int64_t h0, int64_t h1, const auto& each) {
+        for (int64_t h = h0; h < h1; h++)
+          for (int64_t v = 0; v < dx.W; v++)
+            for (int64_t c = c0; c < c1; c++)
+              each(g * dx.block() + h * dx.row() + v * dx.pixel() + c * L);
+      };
+      // Rows are cleared as the windows come to them, and finished when they have gone by.
+      int64_t cleared = 0, finished = 0;
+      for (int64_t h = 0; h < dy.H; h++) {
+        rows(cleared, p.rows[h].end, [&](int64_t at) { store(dx.data + at, zero()); });
+        cleared = std::max(cleared, p.rows[h].end);
         for (int64_t v = 0; v < dy.W; v++)
           body(dy.at(g, h) + v * dy.pixel(), g, p.rows[h], p.columns[v], c0, c1);
+        const int64_t next = h + 1 < dy.H ? std::min(p.rows[h + 1].begin, cleared) : cleared;
+        if (gate.y)
+          rows(finished, next, [&](int64_t at) {
+            store(dx.data + at,
+                  deactivate(gate.activation, load(dx.data + at), load(gate.y + at)));
+          });
+        finished = std::max(finished, next);
+      }
+      rows(cleared, dx.H, [&](int64_t at) { store(dx.data + at, zero()); });
     }
   });
 }
@@ -120,8 +144,8 @@ void meanOf(Pool& pool, const Places& p, const Blocks& x, const Blocks& y) {
   });
 }
 
-void spreadOf(Pool& pool, const Places& p, const Blocks& dy, const Blocks& dx) {
-  eachPlaceBack(pool, p, dy, dx, [&](const float* from, int64_t g, const Place& row,
+void spreadOf(Pool& pool, const Places& p, const Blocks& dy, const Blocks& dx, const Gate& gate) {
+  eachPlaceBack(pool, p, dy, dx, gate, [&](const float* from, int64_t g, const Place& row,
                                      const Place& column, int64_t c0, int64_t c1) {
     const V divisor = all(static_cast<float>(row.count * column.count));
     for (int64_t c = c0; c < c1; c++) {
@@ -161,21 +185,24 @@ void blocked_max_pool2d_backward_input(Call& call) {
   const blocked::Blocks dx = blocked::blocksOf(call.output(0), "output");
   blocked::wantLike(x, dx, "output");
   const blocked::Places p = blocked::windowsOf(call, x, dy, false);
+  const blocked::Gate gate = blocked::gateOf(call, 2, dx);
+  const bool apart = p.dilation[0] == 1 && p.dilation[1] == 1 && blocked::areApart(p.rows) &&
+                     blocked::areApart(p.columns);
   blocked::eachPlaceBack(
-      call.pool, p, dy, dx,
+      call.pool, p, dy, dx, gate,
       [&](const float* from, int64_t g, const blocked::Place& row, const blocked::Place& column,
           int64_t c0, int64_t c1) {
         if (row.begin >= row.end || column.begin >= column.end) return;
+        const auto at = [&](int64_t h, int64_t v) {
+          return g * x.block() + h * x.row() + v * x.pixel();
+        };
         for (int64_t c = c0; c < c1; c++) {
-          const auto at = [&](const blocked::Blocks& b, int64_t h, int64_t v) {
-            return b.at(g, h) + v * b.pixel() + c * L;
-          };
-          V best = load(at(x, row.begin, column.begin));
+          V best = load(x.data + at(row.begin, column.begin) + c * L);
           I winner = allInts(0);
           int tap = 0;
           for (int64_t h = row.begin; h < row.end; h += p.dilation[0])
             for (int64_t v = column.begin; v < column.end; v += p.dilation[1], tap++) {
-              const V now = load(at(x, h, v));
+              const V now = load(x.data + at(h, v) + c * L);
               const M wins = (best < now) | isNaN(now);
               best = pick(wins, now, best);
               winner = pick(wins, allInts(tap), winner);
@@ -184,8 +211,8 @@ void blocked_max_pool2d_backward_input(Call& call) {
           tap = 0;
           for (int64_t h = row.begin; h < row.end; h += p.dilation[0])
             for (int64_t v = column.begin; v < column.end; v += p.dilation[1], tap++) {
-              float* to = at(dx, h, v);
-              const V before = load(to);
+              float* to = dx.data + at(h, v) + c * L;
+              const V before = apart ? zero() : load(to);
               store(to, pick(winner == allInts(tap), before + gradient, before));
             }
         }
@@ -201,7 +228,8 @@ void blocked_avg_pool2d(Call& call) {
 void blocked_avg_pool2d_backward_input(Call& call) {
   const blocked::Blocks dy = blocked::blocksOf(call.input(0), "dy");
   const blocked::Blocks dx = blocked::blocksOf(call.output(0), "output");
-  blocked::spreadOf(call.pool, blocked::windowsOf(call, dx, dy, true), dy, dx);
+  blocked::spreadOf(call.pool, blocked::windowsOf(call, dx, dy, true), dy, dx,
+                    blocked::gateOf(call, 1, dx));
 }
 
 void blocked_adaptive_avg_pool2d(Call& call) {
@@ -213,7 +241,8 @@ void blocked_adaptive_avg_pool2d(Call& call) {
 void blocked_adaptive_avg_pool2d_backward_input(Call& call) {
   const blocked::Blocks dy = blocked::blocksOf(call.input(0), "dy");
   const blocked::Blocks dx = blocked::blocksOf(call.output(0), "output");
-  blocked::spreadOf(call.pool, blocked::partsOf(dx, dy), dy, dx);
+  blocked::spreadOf(call.pool, blocked::partsOf(dx, dy), dy, dx,
+                    blocked::gateOf(call, 1, dx));
 }
 
 }  // namespace convnotes::CN_ISA

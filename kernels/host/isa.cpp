@@ -35,6 +35,7 @@
 #include "softmax.cpp"
 #include "sum.cpp"
 #include "tanh.cpp"
+#include "thin_linear.cpp"
 #include "tile.cpp"
 
 namespace convnotes::CN_ISA {

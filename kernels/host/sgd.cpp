@@ -6,6 +6,7 @@
 
 #include "loops.h"
 #include "ops.h"
+#include "sgd.h"
 
 namespace convnotes::CN_ISA {
 
@@ -14,28 +15,15 @@ void sgd(Call& call) {
   const Operand &buffer = call.optional(2), &nextBuffer = call.optionalOutput(1);
   call.wantSame(grad, param, "grad");
   call.wantSame(next, param, "output");
-  const Options& o = call.options;
-  const double momentum = o.number("momentum", 0);
-  const V minusRate = all(static_cast<float>(-o.number("lr", NAN)));
-  const V decay = all(static_cast<float>(o.number("weightDecay", 0)));
-  const V keep = all(static_cast<float>(momentum));
-  const V fresh = all(static_cast<float>(1 - o.number("dampening", 0)));
-  const bool nesterov = o.flag("nesterov", false), starts = o.flag("first", false);
-  require(momentum == 0 || (buffer && nextBuffer), "momentum needs a momentum_buffer");
+  const SgdStep step(call.options);
+  require(!step.hasMomentum() || (buffer && nextBuffer), "momentum needs a momentum_buffer");
   call.wantSame(buffer, param, "momentum_buffer");
   call.wantSame(nextBuffer, param, "momentum_buffer");
   const float *p = param.floats(), *g = grad.floats(), *b = buffer.floats();
   float *to = next.floats(), *toBuffer = nextBuffer.floats();
   vectors(call.pool, param.size(), [=](int64_t i, int width) {
-    const V x = take(p + i, width);
-    const V gradient = fma(decay, x, take(g + i, width));
-    V direction = gradient;
-    if (momentum != 0) {
-      const V sum = starts ? gradient : fma(keep, take(b + i, width), fresh * gradient);
-      put(toBuffer + i, sum, width);
-      direction = nesterov ? fma(keep, sum, gradient) : sum;
-    }
-    put(to + i, fma(minusRate, direction, x), width);
+    step(p + i, take(g + i, width), b ? b + i : nullptr, to + i,
+         toBuffer ? toBuffer + i : nullptr, width);
   });
 }
 

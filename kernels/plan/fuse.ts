@@ -78,6 +78,88 @@ export function joinActivations(draft: Draft): Draft {
   return { ...draft, calls: calls.filter((call) => call !== null) };
 }
 
+/** Kernels that can take an activation's gradient of what they write; its result comes last. */
+const takesGate: ReadonlyMap<string, number> = new Map([
+  ["blocked_conv2d_backward_input", 2],
+  ["blocked_max_pool2d_backward_input", 2],
+  ["blocked_avg_pool2d_backward_input", 1],
+  ["blocked_adaptive_avg_pool2d_backward_input", 1],
+]);
+const gates: ReadonlyMap<string, string> = new Map([
+  ["relu_backward_input", "relu"],
+  ["sigmoid_backward_input", "sigmoid"],
+]);
+
+/** An activation's gradient joins the call that writes dy, if nobody else wants that. */
+export function joinGates(draft: Draft): Draft {
+  const { readers, writers } = uses(draft);
+  const calls: (Call | null)[] = [...draft.calls];
+  draft.calls.forEach((call, i) => {
+    const activation = gates.get(call.kernel);
+    if (activation === undefined) return;
+    const [dy, y] = call.inputs;
+    const { memory } = draft.buffers[dy!];
+    const writer = writers.get(memory)?.length === 1 ? writers.get(memory)![0] : undefined;
+    if (writer === undefined || readers.get(memory)!.length !== 1) return;
+    const before = calls[writer];
+    if (!before || draft.memories[memory].storage !== null) return;
+    if (takesGate.get(before.kernel) !== before.inputs.length) return;
+    calls[writer] = {
+      ...before,
+      inputs: [...before.inputs, y],
+      outputs: call.outputs,
+      options: { ...before.options, activation },
+      nodes: [...before.nodes, ...call.nodes],
+    };
+    calls[i] = null;
+  });
+  return { ...draft, calls: calls.filter((call) => call !== null) };
+}
+
+/** Up to so many images, a linear layer of so many weights is bound by reading them. */
+const THIN_IMAGES = 32;
+const MANY_WEIGHTS = 1 << 18;
+
+/**
+ * Linear layers of few images and many weights get kernels that read each weight once. The update
+ * joins the gradient: computing it costs less than writing it down and reading it again.
+ */
+export function thinLinear(draft: Draft, { kernels, always }: Available): Draft {
+  const { buffers } = draft;
+  const { readers, writers } = uses(draft);
+  const isThin = (b: number | null, weight: number | null) =>
+    b !== null &&
+    weight !== null &&
+    buffers[b].shape.length === 2 &&
+    buffers[b].shape[0] <= THIN_IMAGES &&
+    (always || buffers[weight].shape[0] * buffers[weight].shape[1] >= MANY_WEIGHTS);
+  const calls: (Call | null)[] = draft.calls.map((call) => {
+    const { kernel, inputs } = call;
+    const thin = `thin_${kernel}`;
+    const known = kernel === "linear" || kernel === "linear_backward_input";
+    return known && kernels.has(thin) && isThin(inputs[0], inputs[1])
+      ? { ...call, kernel: thin }
+      : call;
+  });
+  draft.calls.forEach((update, i) => {
+    const [param, gradient, buffer] = update.inputs;
+    if (update.kernel !== "sgd" || !kernels.has("thin_linear_sgd")) return;
+    const { memory } = buffers[gradient!];
+    const [writer] = writers.get(memory) ?? [];
+    const before = writers.has(memory) ? calls[writer] : null;
+    if (before?.kernel !== "linear_backward_weight" || !isThin(before.inputs[0], param)) return;
+    if (readers.get(memory)!.length !== 1 || draft.memories[memory].storage !== null) return;
+    calls[writer] = null;
+    calls[i] = {
+      ...update,
+      kernel: "thin_linear_sgd",
+      inputs: [...before.inputs, param, buffer],
+      nodes: [...before.nodes, ...update.nodes],
+    };
+  });
+  return { ...draft, calls: calls.filter((call) => call !== null) };
+}
+
 /** Kernels that read each number of their inputs just before they write the one in its place. */
 const elementwise = new Set(
   ["relu", "sigmoid", "tanh"].flatMap((name) => [name, `${name}_backward_input`]).concat("add"),
@@ -110,7 +192,7 @@ export function writeInPlace(draft: Draft): Draft {
   return { ...draft, buffers };
 }
 
-const updates = new Set(["sgd", "adam"]);
+const updates = new Set(["sgd", "adam", "thin_linear_sgd"]);
 
 /**
  * Moves each update of a parameter up to where its gradient is known and its old value no longer

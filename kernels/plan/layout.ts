@@ -70,11 +70,14 @@ const blockedKernels: Readonly<Record<string, Blocked>> = {
   ),
 };
 
-/** What there is to choose from, and the part of the lanes that images must fill. */
+/** What there is to choose from, and whether to choose it even where it does not pay. */
 export interface Available {
   readonly kernels: ReadonlySet<string>;
-  readonly fill: number;
+  readonly always: boolean;
 }
+
+/** The part of the lanes that images must fill for blocks to pay. */
+const FILL = 0.5;
 
 /** The part of the lanes that are images. */
 const filled = (images: number) => images / (Math.ceil(images / LANES) * LANES);
@@ -89,7 +92,7 @@ export const goesIntoBlocks = (
 ): boolean => blockedForm(call, buffers, available) !== undefined;
 
 /** How a call runs in blocks, with the places of its operands that are images; or undefined. */
-function blockedForm(call: Call, buffers: readonly Buffer[], { kernels, fill }: Available) {
+function blockedForm(call: Call, buffers: readonly Buffer[], { kernels, always }: Available) {
   const form = Object.hasOwn(blockedKernels, call.kernel) ? blockedKernels[call.kernel] : undefined;
   if (form === undefined || !kernels.has(form.kernel)) return undefined;
   const inputs = new Set(form.inputs ?? call.inputs.keys());
@@ -101,7 +104,7 @@ function blockedForm(call: Call, buffers: readonly Buffer[], { kernels, fill }: 
   const fit = images.every((b) => {
     if (b === null) return false;
     const { shape, dtype } = buffers[b];
-    return dtype === "float32" && shape.length === 4 && filled(shape[0]) >= fill;
+    return dtype === "float32" && shape.length === 4 && (always || filled(shape[0]) >= FILL);
   });
   if (!fit || !(form.suits?.(call, buffers) ?? true)) return undefined;
   return { form, inputs, outputs, images: buffers[images[0]!].shape[0] };

@@ -13,7 +13,7 @@ import { restoreKernels } from "../check/guarded.js";
 import { type KernelOptions, loadKernels } from "../backend.js";
 
 type Tensor = convnotes.Tensor;
-const { add, concat, conv2d, linear, maxPool2d, relu, flatten } = convnotes;
+const { add, concat, conv2d, flatten, linear, maxPool2d, noGrad, relu, sgd } = convnotes;
 
 function load(options: KernelOptions): void {
   const status = loadKernels(convnotes, { threads: 2, poison: true, ...options });
@@ -32,12 +32,16 @@ const network = fc.record({
     fc.constantFrom<Layer>("conv", "strided", "relu", "pool", "residual", "branches", "share"),
     { minLength: 1, maxLength: 5 },
   ),
+  update: fc.boolean(),
   numbers: fc.array(fc.integer({ min: -1, max: 1 }), { minLength: 40, maxLength: 80 }),
 });
 
 type Network = typeof network extends fc.Arbitrary<infer T> ? T : never;
 
-/** The results: scores, and the gradient of each weight and of the images. */
+/**
+ * The results: scores, the gradient of the images, and that of each weight; or, with an update, each
+ * weight after a step.
+ */
 function compute(net: Network, device: string, asProgram: boolean): number[][] {
   let drawn = 0;
   const next = () => net.numbers[drawn++ % net.numbers.length];
@@ -96,21 +100,32 @@ function compute(net: Network, device: string, asProgram: boolean): number[][] {
       null,
     );
     scores.backward(dy);
-    return [scores, x.grad!, ...leaves.flatMap((t) => (t.grad ? [t.grad] : []))];
+    const gradients = leaves.flatMap((t) => (t.grad ? [t.grad] : []));
+    if (!net.update) return [scores, x.grad!, ...gradients];
+    noGrad(() => {
+      leaves.forEach((t, i) => {
+        const momentum = i % 2 === 0 ? 0.5 : 0;
+        const buffer = momentum > 0 ? convnotes.zeros(t.shape, { device }) : null;
+        if (t.grad) sgd(t, t.grad, buffer, { lr: 0.5, momentum, first: true });
+      });
+    });
+    return [scores, x.grad!];
   };
-  if (!asProgram) return step().map((t) => Array.from(t.data, Number));
+  const numbers = (results: readonly Tensor[]) =>
+    [...results, ...(net.update ? leaves : [])].map((t) => Array.from(t.data, Number));
+  if (!asProgram) return numbers(step());
   const { graph, result } = convnotes.trace(() => convnotes.uncomputed(step));
   const program = convnotes.backendOf(device).compile!({ graph, inputs: [x, dy], outputs: result });
   program.run([x, dy], result, new Map());
-  return result.map((t) => Array.from(t.data, Number));
+  return numbers(result);
 }
 
 describe("programs of networks", () => {
   after(restoreKernels);
 
-  for (const fill of [0, 2])
-    it(`are equal to the reference where nothing rounds, ${fill ? "plain" : "in blocks"}`, () => {
-      load({ fill });
+  for (const rewrite of ["always", "never"] as const)
+    it(`are equal to the reference where nothing rounds, rewritten ${rewrite}`, () => {
+      load({ rewrite });
       let inRange = 0;
       fc.assert(
         fc.property(network, (net) => {
@@ -171,14 +186,14 @@ describe("programs of the notes' networks", () => {
   for (const { name } of convnotes.models) {
     const images = sizes[name] ?? 2;
     it(`${name} takes the very step that its operations take one by one`, () => {
-      load({ fill: 2 });
+      load({ rewrite: "never" });
       sameBits(trainStep(name, images, true), trainStep(name, images, false));
     });
 
     it(`${name} takes the same step in shared memory as in memory of its own`, () => {
-      load({ fill: 0 });
+      load({ rewrite: "always" });
       const shared = trainStep(name, images, true);
-      load({ fill: 0, apart: true });
+      load({ rewrite: "always", apart: true });
       sameBits(trainStep(name, images, true), shared);
     });
   }

@@ -34,7 +34,7 @@ export interface Call {
   readonly inputs: readonly (number | null)[];
   readonly outputs: readonly (number | null)[];
   readonly options: object;
-  /** The steps of the graph that it does. Options that vary are those of the first. */
+  /** The steps of the graph that it does. Options that vary are those of the last. */
   readonly nodes: readonly number[];
   /** Names of options that differ from run to run. */
   readonly varying: readonly string[];

@@ -4,7 +4,14 @@
 // hand the plan to the host's executor (host/program.cpp). A run binds parameters where they lie.
 
 import type { Program, Tensor, TracedStep } from "convnotes";
-import { joinActivations, joinBatchNormGradients, updateEarly, writeInPlace } from "./fuse.js";
+import {
+  joinActivations,
+  joinBatchNormGradients,
+  joinGates,
+  thinLinear,
+  updateEarly,
+  writeInPlace,
+} from "./fuse.js";
 import { intoBlocks } from "./layout.js";
 import { draftOf, finish, type Plan } from "./plan.js";
 import { printed } from "./print.js";
@@ -29,10 +36,10 @@ export interface CompileOptions {
   /** Fills the arena with NaN before each run. Default: false. */
   readonly poison?: boolean;
   /**
-   * The part of the lanes that images must fill for blocks to be used: 0 uses them always, anything
-   * above 1 never. Default: 0.5.
+   * `pay`: other layouts and fused kernels are used where they pay. `always`: wherever they can be.
+   * `never`: the program does what operations do one by one, with the same kernels. Default: `pay`.
    */
-  readonly fill?: number;
+  readonly rewrite?: "pay" | "always" | "never";
   /** Lets no two values share memory. Default: false. */
   readonly apart?: boolean;
 }
@@ -44,7 +51,7 @@ export class NoProgram extends Error {}
 export function planStep(
   step: TracedStep,
   kernels: ReadonlySet<string>,
-  { fill = 0.5, apart = false }: CompileOptions = {},
+  { rewrite = "pay", apart = false }: CompileOptions = {},
 ): Plan {
   const { graph, outputs, guard } = step;
   const draft = draftOf(
@@ -64,9 +71,11 @@ export function planStep(
         throw new NoProgram(`${kernel}${where} has a tensor that is empty or has over 8 axes`);
     }
   }
-  const available = { kernels, fill };
+  if (rewrite === "never") return finish(updateEarly(draft), apart);
+  const available = { kernels, always: rewrite === "always" };
   const joined = joinBatchNormGradients(draft, available);
-  const fused = updateEarly(joinActivations(intoBlocks(joined, available)));
+  const blocked = joinGates(joinActivations(intoBlocks(joined, available)));
+  const fused = updateEarly(thinLinear(blocked, available));
   return finish(apart ? fused : writeInPlace(fused), apart);
 }
 
@@ -131,7 +140,7 @@ export function compileStep(
     poison: options.poison ?? false,
   });
   const varying = plan.calls.flatMap(({ nodes, varying }) =>
-    varying.map((name) => ({ node: nodes[0], name })),
+    varying.map((name) => ({ node: nodes[nodes.length - 1], name })),
   );
   const numbers = new Float64Array(varying.length);
 
