@@ -63,7 +63,9 @@ const units = [
 
 // Every multiply-add that is to be fused says so, and no sum is reordered: the bounds count on it.
 const common = [
-  ..."-std=c++20 -O3 -fPIC -fvisibility=hidden -pthread -ffp-contract=off".split(" "),
+  ..."-std=c++20 -fPIC -fvisibility=hidden -pthread -ffp-contract=off".split(" "),
+  // With checks built in, more would take minutes to compile.
+  sanitizer ? "-O1" : "-O3",
   "-fno-math-errno",
   "-Wall",
   "-Wextra",

@@ -112,7 +112,10 @@ inline void gatherColumns(const float* from, ptrdiff_t fromStep, int rows, int c
 inline void scatterColumns(const float* from, ptrdiff_t fromStep, int rows, int columns, float* to,
                            ptrdiff_t toStep) {
   V r[L];
-  for (int j = 0; j < L; j++) r[j] = j < columns ? load(from + j * fromStep) : zero();
+  for (int j = 0; j < L; j++)
+    r[j] = j >= columns ? zero()
+           : rows < L   ? load(from + j * fromStep, rows)
+                        : load(from + j * fromStep);
   transpose(r);
   for (int i = 0; i < rows; i++) store(to + i * toStep, r[i], columns);
 }
