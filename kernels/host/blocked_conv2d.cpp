@@ -538,21 +538,81 @@ void weightGradient(Pool& pool, const Shapes& s, float* dw) {
 /** Pixels whose dy and x stay in the second-level cache while all taps come by. */
 constexpr int64_t CLOSE = 128;
 
+/** Turns 32 channels of one pixel. */
+CN_INLINE void turnPixel(const float* pixel, int64_t C, int64_t panel, float* to) {
+  constexpr int64_t WIDE = MAX_NB * L;
+  for (int v = 0; v < MAX_NB; v++) {
+    const int64_t c = panel * WIDE + v * L;
+    V r[L];
+    for (int k = 0; k < L; k++) r[k] = c + k < C ? load(pixel + (c + k) * L) : zero();
+    transpose(r);
+    for (int n = 0; n < L; n++) store(to + n * WIDE + v * L, r[n]);
+  }
+}
+
 void turn(Pool& pool, const Blocks& x, int64_t panels, float* turned) {
   constexpr int64_t WIDE = MAX_NB * L;
   const int64_t pixels = x.G * x.pixels();
   split(pool, panels * pixels, WIDE * L, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const int64_t panel = i / pixels, p = i % pixels;
-      for (int v = 0; v < MAX_NB; v++) {
-        const int64_t c = panel * WIDE + v * L;
-        V r[L];
-        for (int k = 0; k < L; k++)
-          r[k] = c + k < x.C ? load(x.data + p * x.pixel() + (c + k) * L) : zero();
-        transpose(r);
-        for (int n = 0; n < L; n++) store(turned + (i * L + n) * WIDE + v * L, r[n]);
+    for (int64_t i = begin; i < end; i++)
+      turnPixel(x.data + i % pixels * x.pixel(), x.C, i / pixels, turned + i * L * WIDE);
+  });
+}
+
+/**
+ * For a window of one tap every pixel is wanted once, so each thread turns the few it is about to use,
+ * of the channels that are its own.
+ */
+void pointWeightGradient(Pool& pool, const Shapes& s, float* dw) {
+  constexpr int64_t WIDE = MAX_NB * L;
+  const int64_t panels = (s.C + WIDE - 1) / WIDE, padded = panels * WIDE;
+  const int64_t tiles = (s.O + MAX_MR - 1) / MAX_MR, threads = pool.threads();
+  const int64_t own = std::min(panels, panels / threads + 2);
+  const int64_t together = std::clamp<int64_t>(2 * NEAR * 8 / (own * L * WIDE), 8, CLOSE);
+  const Range rows = insideOf(s.rows, 0), columns = insideOf(s.columns, 0);
+  const int64_t width = columns.end - columns.begin;
+  const int64_t pixels = s.x.G * (rows.end - rows.begin) * width;
+  require(s.y.G * s.y.block() < INT32_MAX, "the images are too many for one call");
+  pool.reserve(static_cast<size_t>(own * together * L * WIDE), static_cast<size_t>(s.O * padded));
+  float* sums = pool.shared();
+  if (pixels == 0) std::fill_n(sums, s.O * padded, 0.0f);
+  pool.run([&](int thread) {
+    const Range mine = share(panels * tiles, thread, threads);
+    if (mine.begin >= mine.end) return;
+    const int64_t firstPanel = mine.begin / tiles, lastPanel = (mine.end - 1) / tiles;
+    float* turned = pool.scratch(thread);
+    std::vector<Run> runs;
+    for (int64_t p = 0; p < pixels; p += together) {
+      const int64_t count = std::min(together, pixels - p);
+      runs.clear();
+      for (int64_t q = p; q < p + count; q++) {
+        const int64_t j = columns.begin + q % width, line = q / width;
+        const int64_t i = rows.begin + line % (rows.end - rows.begin);
+        const int64_t g = line / (rows.end - rows.begin);
+        const float* pixel = s.x.at(g, i * s.rows.stride - s.rows.padding) +
+                             (j * s.columns.stride - s.columns.padding) * s.x.pixel();
+        for (int64_t panel = firstPanel; panel <= lastPanel; panel++)
+          turnPixel(pixel, s.C, panel,
+                    turned + ((panel - firstPanel) * together + q - p) * L * WIDE);
+        runs.push_back({static_cast<int32_t>(((g * s.y.H + i) * s.y.W + j) * s.y.pixel()),
+                        static_cast<int32_t>((q - p) * L * WIDE), L});
+      }
+      for (int64_t u = mine.begin; u < mine.end; u++) {
+        const int64_t panel = u / tiles;
+        const Range r = share(s.O, u % tiles, tiles);
+        const int vectors = static_cast<int>(
+            std::min<int64_t>(MAX_NB, (s.C - panel * WIDE + L - 1) / L));
+        const Steps steps{1, WIDE, L, padded, L};
+        pixelTiles[r.end - r.begin - 1][vectors - 1](
+            s.y.data + r.begin * L, 0, turned + (panel - firstPanel) * together * L * WIDE,
+            runs.data(), static_cast<int>(count), steps, sums + r.begin * padded + panel * WIDE,
+            p > 0);
       }
     }
+  });
+  split(pool, s.O, s.C, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; o++)
+      std::copy_n(sums + o * padded, s.C, dw + o * s.C);
   });
 }
 
@@ -650,7 +710,10 @@ void blocked_conv2d_backward_input(Call& call) {
 void blocked_conv2d_backward_weight(Call& call) {
   const Operand &dy = call.input(0), &x = call.input(1), &dw = call.output(0);
   const blocked::Shapes s = blocked::shapesOf(call, x, dw, dy);
-  (s.C >= L ? blocked::wideWeightGradient : blocked::weightGradient)(call.pool, s, dw.floats());
+  const auto gradient = s.C < L     ? blocked::weightGradient
+                        : s.taps > 1 ? blocked::wideWeightGradient
+                                     : blocked::pointWeightGradient;
+  gradient(call.pool, s, dw.floats());
 }
 
 }  // namespace convnotes::CN_ISA
