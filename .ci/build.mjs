@@ -32,7 +32,7 @@ const kernels = join(root, "kernels");
 const results = await Promise.all([
   build({
     ...common,
-    entryPoints: ["index.ts", "node.ts", "cli/main.ts"],
+    entryPoints: ["index.ts", "node.ts", "pytorch/index.ts", "cli/main.ts"],
     platform: "node",
     packages: "external",
     splitting: true,
@@ -43,13 +43,20 @@ const results = await Promise.all([
     ...common,
     absWorkingDir: kernels,
     outdir: join(kernels, "dist"),
-    entryPoints: ["backend.ts"],
+    entryPoints: { backend: "backend.ts", verify: "check/verify.ts" },
     platform: "node",
-    packages: "external",
+    // The laws travel with what judges by them; the library is the one that a program runs.
+    external: ["convnotes"],
     sourcemap: true,
   }),
   // Nothing is kept of this one: it fails as soon as the library asks for what browsers lack.
-  build({ ...common, entryPoints: ["index.ts"], platform: "browser" }),
+  build({
+    ...common,
+    entryPoints: ["index.ts", "pytorch/index.ts"],
+    platform: "browser",
+    // The parser asks for Node's modules only where there is Node.
+    external: ["web-tree-sitter"],
+  }),
 ]).catch(() => process.exit(1)); // It has said why.
 
 // Only what has been built as a whole takes the place of what was there.
@@ -59,6 +66,11 @@ for (const { path, contents } of results.slice(0, 2).flatMap((r) => r.outputFile
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, contents);
 }
+
+// The parser's WebAssembly is read from here; its packages are needed for nothing else.
+mkdirSync(join(dist, "wasm"));
+for (const name of ["web-tree-sitter", "tree-sitter-python"])
+  cpSync(join(root, "node_modules", name, `${name}.wasm`), join(dist, "wasm", `${name}.wasm`));
 
 if (process.argv.includes("--types")) {
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");

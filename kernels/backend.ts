@@ -19,6 +19,10 @@ import type {
   Shape,
   Tensor,
 } from "convnotes";
+import type { NamesOf } from "./check/call.js";
+import type { Held } from "./check/cut.js";
+import type { Sampler } from "./check/sampler.js";
+import { watched } from "./check/watch.js";
 import { type CompileOptions, compileStep, type HostProgram, NoProgram } from "./plan/program.js";
 
 // ## The addon
@@ -48,6 +52,8 @@ export interface KernelOptions extends CompileOptions {
   readonly isa?: string;
   /** Default: one for each processor. */
   readonly threads?: number;
+  /** Looks at calls while they are made. */
+  readonly sampler?: Sampler;
 }
 
 /** Whether there are kernels, and if not, why not and what to install. */
@@ -104,6 +110,10 @@ function flat(tensors: readonly (Tensor | null)[]): unknown[] {
   return list;
 }
 
+/** As it is now: kernels may write where they read. */
+const heldCopy = (t: Tensor | null): Held | null =>
+  t && { data: t.data.slice(), shape: t.shape, layout: "plain" };
+
 const refused = (error: unknown) =>
   error instanceof TypeError && "code" in error && error.code === "CONVNOTES_REFUSED";
 
@@ -136,6 +146,10 @@ export function loadKernels(library: Library, options: KernelOptions = {}): Kern
   const about = addon.describe();
   const places = new Map(about.kernels.map((name, i) => [name, i]));
   const kernels = new Set([...about.kernels, ...about.fused]);
+  const { sampler } = options;
+  /** What operations call their operands: a gradient comes after the operation itself. */
+  const forward = new Map<string, Primitive>();
+  const namesOf: NamesOf = (stem) => forward.get(stem)!;
 
   library.registerBackend({
     device: "cpu",
@@ -150,8 +164,21 @@ export function loadKernels(library: Library, options: KernelOptions = {}): Kern
         library.runReference(primitive, inputs, outputs, settings);
         return;
       }
+      const looking = sampler?.due ?? false;
+      const before = looking ? inputs.map(heldCopy) : [];
+      if (sampler) forward.set(primitive.name, primitive);
       try {
         addon.run(kernel, flat(inputs), flat(outputs), settings);
+        if (looking)
+          sampler!.timed(() =>
+            sampler!.judge(
+              {
+                ...{ primitive, inputs: before, outputs: outputs.map(heldCopy) },
+                ...{ options: settings, path: "" },
+              },
+              namesOf,
+            ),
+          );
       } catch (error) {
         if (!refused(error)) throw error;
         // What does not fit, the reference says in the words of the operation; what only exceeds
@@ -161,7 +188,13 @@ export function loadKernels(library: Library, options: KernelOptions = {}): Kern
     },
     compile(step) {
       try {
-        return compileStep({ Program: addon.Program, kernels }, step, options);
+        if (!sampler) return compileStep({ Program: addon.Program, kernels }, step, options);
+        for (const { primitive, name } of step.graph.nodes)
+          if (primitive !== "view") forward.set(name, primitive);
+        const { Program, known } = watched(addon.Program, step.graph, sampler, namesOf);
+        const program = compileStep({ Program, kernels }, step, options);
+        known.plan = program.plan;
+        return program;
       } catch (error) {
         if (error instanceof NoProgram || refused(error))
           throw new library.CannotCompile((error as Error).message);

@@ -28,10 +28,10 @@ export function build(shape: Shape, element: (...index: number[]) => number): Va
 
 /** The index of the element that is the `i`-th in row-major order. */
 export function indexOf(i: number, shape: Shape): number[] {
-  const index: number[] = [];
-  for (const d of [...shape].reverse()) {
-    index.unshift(i % d);
-    i = Math.floor(i / d);
+  const index = new Array<number>(shape.length);
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    index[axis] = i % shape[axis];
+    i = Math.floor(i / shape[axis]);
   }
   return index;
 }
@@ -60,8 +60,14 @@ export const sizeOf = (v: Values | null, ...axes: number[]): number =>
 
 /** Every combination of one whole number from 0 up to each of `ends`, without the ends. */
 export function* everyIndex(...ends: number[]): Generator<number[]> {
-  const size = ends.reduce((product, d) => product * d, 1);
-  for (let i = 0; i < size; i++) yield indexOf(i, ends);
+  if (ends.includes(0)) return;
+  const index = ends.map(() => 0);
+  for (let axis = 0; axis >= 0;) {
+    yield [...index];
+    // As an odometer: the last wheel turns, and the one before it when it comes round.
+    axis = ends.length - 1;
+    while (axis >= 0 && ++index[axis] === ends[axis]) index[axis--] = 0;
+  }
 }
 
 export const map = (v: Values, change: (x: number, i: number) => number): Values => ({

@@ -99,6 +99,20 @@ Program::Description descriptionOf(const Napi::Object& object) {
   return d;
 }
 
+/** Arrays to copy into, as lists of numbers; null where none is wanted. */
+std::vector<Passed> copiesOf(const Napi::Array& list) {
+  std::vector<Passed> passed;
+  for (uint32_t i = 0; i < list.Length(); i++) {
+    Passed p{list[i], {}};
+    if (!p.data.IsNull()) {
+      require(p.data.IsTypedArray(), "copies must be typed arrays or null");
+      p.shape.push_back(static_cast<double>(p.data.As<Napi::TypedArray>().ElementLength()));
+    }
+    passed.push_back(std::move(p));
+  }
+  return passed;
+}
+
 // ## The class
 
 class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
@@ -130,6 +144,15 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
           passed[p.at].shape.push_back(static_cast<double>(p.what.shape[k]));
       }
       for (const Passed& p : passed) require(!p.data.IsEmpty(), "a number of what is bound is missing");
+      Program::Watch watch;
+      std::vector<Passed> inputs, outputs;
+      const bool watching = info[3].IsObject();
+      if (watching) {
+        const Napi::Object object = info[3].As<Napi::Object>();
+        watch.step = static_cast<size_t>(wholeOf(object.Get("step"), "step", 0, MOST));
+        inputs = copiesOf(listOf(object, "inputs"));
+        outputs = copiesOf(listOf(object, "outputs"));
+      }
       const auto floats = [&](const Napi::Value& value, const char* what) {
         require(value.IsTypedArray() &&
                     value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array,
@@ -145,9 +168,12 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
         times = array.Data();
       }
       const std::vector<Operand> bound = operandsOf(env, passed);
+      watch.inputs = operandsOf(env, inputs);
+      watch.outputs = operandsOf(env, outputs);
       std::lock_guard lock(turn);
       Team& team = teamOf(env);
-      return Napi::Boolean::New(env, program_->run(team.set, team.pool, bound, numbers, times));
+      return Napi::Boolean::New(env, program_->run(team.set, team.pool, bound, numbers, times,
+                                                   watching ? &watch : nullptr));
     });
   }
 

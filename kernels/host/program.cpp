@@ -86,7 +86,7 @@ void Program::prepare(const InstructionSet& set, Pool& pool) {
 }
 
 bool Program::run(const InstructionSet& set, Pool& pool, const std::vector<Operand>& bound,
-                  const std::vector<double>& numbers, double* times) {
+                  const std::vector<double>& numbers, double* times, const Watch* watch) {
   require(bound.size() == bounds_ && numbers.size() == numbers_,
           "the program takes " + std::to_string(bounds_) + " tensors and " +
               std::to_string(numbers_) + " numbers");
@@ -108,6 +108,28 @@ bool Program::run(const InstructionSet& set, Pool& pool, const std::vector<Opera
     addresses.push_back(given.data);
   }
 
+  if (watch) {
+    require(watch->step < calls_.size(), "there is no such step to watch");
+    const Step& step = description_.steps[watch->step];
+    const auto fits = [&](const std::vector<Operand>& copies, const std::vector<int>& list) {
+      require(copies.size() == list.size(), "a copy is wanted of each operand, or null");
+      for (size_t k = 0; k < list.size(); k++) {
+        if (!copies[k].present) continue;
+        require(list[k] >= 0, "an operand to watch was left out");
+        const Operand& what = description_.places[list[k]].what;
+        require(copies[k].dtype == what.dtype && copies[k].size() == what.size(),
+                "a copy does not fit " + what.show());
+      }
+    };
+    fits(watch->inputs, step.inputs);
+    fits(watch->outputs, step.outputs);
+  }
+  const auto copy = [&](const std::vector<Operand>& copies, const std::vector<int>& list) {
+    for (size_t k = 0; k < list.size(); k++)
+      if (copies[k].present)
+        std::memcpy(copies[k].data, addresses[list[k]], description_.places[list[k]].bytes());
+  };
+
   size_t next = 0;
   for (size_t i = 0; i < calls_.size(); i++) {
     const Step& step = description_.steps[i];
@@ -119,9 +141,12 @@ bool Program::run(const InstructionSet& set, Pool& pool, const std::vector<Opera
     for (const std::string& name : step.varying)
       for (Option& o : call.options.entries)
         if (o.name == name) o.numbers[0] = numbers[next++];
+    const bool watched = watch && watch->step == i;
+    if (watched) copy(watch->inputs, step.inputs);
     const double started = times ? now() : 0;
     entries_[i](call);
     if (times) times[i] += now() - started;
+    if (watched) copy(watch->outputs, step.outputs);
     if (static_cast<int>(i) + 1 == description_.guardAfter &&
         !std::isfinite(*static_cast<const float*>(addresses[description_.guardPlace])))
       return false;

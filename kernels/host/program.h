@@ -49,6 +49,12 @@ class Program {
     bool poison = false;
   };
 
+  /** One step to look at: copies of its operands, where wanted, taken before and after it. */
+  struct Watch {
+    size_t step = 0;
+    std::vector<Operand> inputs, outputs;
+  };
+
   /** Throws: Refusal for a place outside the arena or a number of no place. */
   explicit Program(Description description);
   ~Program();
@@ -59,12 +65,13 @@ class Program {
 
   /**
    * Runs on what is bound; `numbers` are the varying options, step after step. Adds the nanoseconds
-   * of each step to `times`, where given. Returns whether the guard let it finish.
+   * of each step to `times`, and copies what `watch` asks for, where given. Returns whether the
+   * guard let it finish.
    *
    * Throws: Refusal for what is bound wrongly, and whatever the kernels refuse.
    */
   bool run(const InstructionSet& set, Pool& pool, const std::vector<Operand>& bound,
-           const std::vector<double>& numbers, double* times);
+           const std::vector<double>& numbers, double* times, const Watch* watch);
 
  private:
   struct Arena;

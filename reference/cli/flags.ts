@@ -30,6 +30,14 @@ export const atLeast =
     return value;
   };
 
+/** Reads a number above 0 and up to 100. */
+export function percent(text: string): number {
+  const value = atLeast(0)(text);
+  if (value === 0 || value > 100)
+    throw new InvalidArgumentError("Expected a number from 0 to 100.");
+  return value;
+}
+
 /** Reads a number from 0 up to, but not including, 1. */
 export function fraction(text: string): number {
   const value = atLeast(0)(text);

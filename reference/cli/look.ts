@@ -13,15 +13,21 @@ import { makeOptimizer } from "../train/loop.js";
 import { type OptimizerSettings, recipes } from "../train/recipes.js";
 import { traceStep } from "../train/step.js";
 import { oneOf, sizes, wholeNumber } from "./flags.js";
+import { formatNetwork, networksOf, sourceName, type SourceName, tableOf } from "./source.js";
 
 export function addSummary(program: Command): void {
   program
     .command("summary")
     .summary("layers, shapes, parameters and cost of a network")
-    .argument("<model>", "a network's name; `convnotes models` lists them")
+    .argument("<model>", "a network's name (`convnotes models`), or FILE:ENTRY of PyTorch source")
     .option("--input <sizes>", "shape of the input, such as 1,1,28,28", sizes)
     .option("--json", "print the table as JSON")
-    .action((name: string, flags: { input?: number[]; json?: boolean }) => {
+    .action(async (name: string, flags: { input?: number[]; json?: boolean }) => {
+      const source = sourceName(name);
+      if (source !== null) {
+        await summarizeSource(source, flags);
+        return;
+      }
       const model = modelNamed(name);
       const summary = summarize(model.create, flags.input ?? [1, ...model.inputShape]);
       console.log(
@@ -31,6 +37,18 @@ export function addSummary(program: Command): void {
       );
       if (summary.error !== undefined) process.exitCode = 1;
     });
+}
+
+async function summarizeSource(
+  source: SourceName,
+  { input, json }: { input?: number[]; json?: boolean },
+): Promise<void> {
+  const { document, networks } = await networksOf(source, input);
+  if (json) {
+    const tables = networks.map((network) => tableOf(document, network, input?.[0] ?? 1));
+    console.log(JSON.stringify(source.entry === null ? tables : tables[0], null, 2));
+  } else console.log(networks.map((network) => formatNetwork(document, network)).join("\n\n"));
+  if (networks.some(({ failed }) => failed !== null)) process.exitCode = 1;
 }
 
 export function addPlan(program: Command): void {

@@ -1,6 +1,6 @@
 // # The command
 //
-// `convnotes train|eval|predict|summary|plan|devices|models|bench|inspect|convert`. Each command is a file
+// `convnotes train|verify|eval|predict|summary|plan|devices|models|bench|inspect|convert`. Each command is a file
 // of its own; here they are put together, and whatever goes wrong is said in one line rather than a
 // stack.
 
@@ -12,6 +12,7 @@ import { addEval, addPredict } from "./evaluate.js";
 import { addConvert, addInspect } from "./files.js";
 import { addDevices, addModels, addPlan, addSummary } from "./look.js";
 import { addTrain } from "./train.js";
+import { addVerify } from "./verify.js";
 
 const program = new Command("convnotes")
   .description(
@@ -23,6 +24,7 @@ const program = new Command("convnotes")
   .configureHelp({ sortSubcommands: false });
 
 addTrain(program);
+addVerify(program);
 addEval(program);
 addPredict(program);
 addSummary(program);

@@ -3,11 +3,13 @@
 // Runs a recipe and keeps its folder. The loop itself (train/loop.ts) knows nothing of terminals
 // and files; this command prints, logs, draws and saves what the loop tells it.
 
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { backendOf } from "../backend.js";
 import type { TrainingData } from "../data/dataset.js";
 import { didYouMean } from "../errors.js";
+import { writeAtomically } from "../files/atomic.js";
+import { kernelStatus, loadKernels, loadVerifier, type Sampler } from "../kernels.js";
 import { modelNamed } from "../models/index.js";
 import { manualSeed } from "../random.js";
 import type { Run } from "../train/checkpoint.js";
@@ -23,8 +25,9 @@ import { type OptimizerSettings, type Recipe, recipes } from "../train/recipes.j
 import { type DataFlags, RunFolder } from "../train/run_folder.js";
 import { version } from "../version.js";
 import { dataOptions, loadData } from "./data.js";
-import { atLeast, fraction, oneOf, UsageError, wholeNumber } from "./flags.js";
+import { atLeast, fraction, oneOf, percent, UsageError, wholeNumber } from "./flags.js";
 import { report } from "./progress.js";
+import { verdict, writeCertificate } from "./verify.js";
 
 interface Flags extends DataFlags {
   epochs?: number;
@@ -40,10 +43,14 @@ interface Flags extends DataFlags {
   resume?: string;
   maxBatches?: number;
   checkpointEvery?: number;
+  verify?: number | true;
 }
 
 /** Seconds of work that a sudden end may cost, unless --checkpoint-every says otherwise. */
 const CHECKPOINT_INTERVAL_S = 30;
+
+/** How much of the time --verify takes at most. */
+const VERIFY_PERCENT = 2;
 
 export function addTrain(program: Command): void {
   const command = program
@@ -75,6 +82,11 @@ export function addTrain(program: Command): void {
       `save after so many steps (default: every ${CHECKPOINT_INTERVAL_S} s and after each epoch)`,
       wholeNumber(1),
     );
+  command.option(
+    "--verify [percent]",
+    `look at kernel calls of the run, for so much of its time (default: ${VERIFY_PERCENT})`,
+    percent,
+  );
   dataOptions(command)
     .addHelpText(
       "after",
@@ -97,6 +109,7 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
     : resume(modelName, flags.resume, flags));
   const { device, maxBatches } = folder.settings;
   console.log(`data: ${data.source}`);
+  const sampler = flags.verify === undefined ? null : await lookAtCalls(flags.verify, folder);
   console.log(`run: ${folder.path} (${recipe.model} on ${device}, seed ${folder.settings.seed})`);
 
   const interrupt = watchInterrupt();
@@ -157,6 +170,11 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
     bar.end();
     if (error instanceof DivergedError && folder.hasCheckpoint)
       error.message += `. The last good checkpoint is kept in ${folder.path}`;
+    if (error instanceof Error && "replay" in error) {
+      const file = join(folder.path, "violation.json");
+      writeAtomically(file, `${JSON.stringify(error.replay, null, 2)}\n`);
+      error.message += `. The call is kept in ${file}`;
+    }
     throw error;
   } finally {
     bar.end();
@@ -164,7 +182,32 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
   }
   folder.saveWeights(run);
   folder.draw();
+  if (sampler !== null) certify(sampler, folder);
   console.log(`weights: ${folder.weightsFile}\ncurves: ${folder.pageFile}`);
+}
+
+// ## Looking at kernel calls
+
+/** Throws: UsageError where no kernels compute. */
+async function lookAtCalls(share: number | true, { settings }: RunFolder): Promise<Sampler> {
+  if (settings.device !== "cpu")
+    throw new UsageError(
+      `train --verify: on "${settings.device}" no kernels compute; leave out --device`,
+    );
+  const verifier = await loadVerifier();
+  const percent = share === true ? VERIFY_PERCENT : share;
+  const sampler = verifier.makeSampler({ share: percent / 100, seed: settings.seed });
+  await loadKernels({ sampler });
+  return sampler;
+}
+
+function certify(sampler: Sampler, folder: RunFolder): void {
+  const status = kernelStatus();
+  if (!status.available) return;
+  const certificate = sampler.certificate(`training in ${folder.path}`, status);
+  const file = join(folder.path, "certificate.json");
+  writeCertificate(certificate, file);
+  console.log(verdict(certificate, file));
 }
 
 function printEpoch(e: EpochEvent, epochs: number): void {

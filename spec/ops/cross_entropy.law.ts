@@ -76,8 +76,8 @@ const resultShape = (c: C): Shape =>
   c.options.reduction === "none" ? samplesOf(c.inputs[0]!.shape) : [];
 
 /** The gradient that arrives at a sample. */
-const arriving = (c: C, sample: readonly number[]): number =>
-  at(c.dy!, c.options.reduction === "none" ? sample : []) / divisorOf(c);
+const arriving = (c: C, sample: readonly number[], divisor: number): number =>
+  at(c.dy!, c.options.reduction === "none" ? sample : []) / divisor;
 
 // ## Cases
 
@@ -245,9 +245,9 @@ export const law: Law<CrossEntropyOptions> = {
 function byScore(c: C, element: (sample: Sample, k: number, arrives: number) => number): Values {
   const { shape } = c.inputs[0]!;
   const axis = axisOf(shape);
-  const nothingCounts = divisorOf(c) === 0;
+  const divisor = divisorOf(c);
   return build(shape, (...index) => {
     const n = index.toSpliced(axis, 1);
-    return nothingCounts ? 0 : element(sampleAt(c, n), index[axis], arriving(c, n));
+    return divisor === 0 ? 0 : element(sampleAt(c, n), index[axis], arriving(c, n, divisor));
   });
 }

@@ -55,7 +55,8 @@ const dinput = ({ inputs: [x, w], dy }: Case): Values =>
     return sum(w!.shape[0], (o) => at(dy!, [...row, o]) * at(w!, [o, i]));
   });
 
-const rowsOf = ({ inputs: [x, w] }: Case) => x!.data.length / w!.shape[1];
+const outputsOf = ({ dy }: Case): number => dy!.shape[dy!.shape.length - 1];
+const rowsOf = (c: Case): number => c.dy!.data.length / outputsOf(c);
 
 /** The same numbers as rows. */
 const asRows = (v: Values, rows: number): Values => ({
@@ -69,9 +70,7 @@ const dweight = (c: Case): Values => {
 };
 
 const dbias = (c: Case): Values =>
-  build([c.inputs[1]!.shape[0]], (o) =>
-    sum(rowsOf(c), (n) => at(asRows(c.dy!, rowsOf(c)), [n, o])),
-  );
+  build([outputsOf(c)], (o) => sum(rowsOf(c), (n) => at(asRows(c.dy!, rowsOf(c)), [n, o])));
 
 // ## The law
 
