@@ -29,6 +29,8 @@ const project: DefaultTheme.SidebarItem = {
     { text: "Why rounded once", link: "/decisions/0002-rounded-once" },
     { text: "Why gradients are primitives", link: "/decisions/0003-gradients-are-primitives" },
     { text: "Why no clock in the log", link: "/decisions/0004-no-clock-in-the-log" },
+    { text: "Why programs", link: "/decisions/0005-programs" },
+    { text: "Why looks, and how often", link: "/decisions/0006-verified-training" },
   ],
 };
 

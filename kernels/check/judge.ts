@@ -19,11 +19,6 @@ const tensorOf = (v: Values): Tensor =>
 
 const read = (t: Tensor): Values => ({ shape: t.shape, data: Array.from(t.data, Number) });
 
-export interface Outcome {
-  /** By result or gradient. */
-  readonly values: ReadonlyMap<string, Values>;
-}
-
 /** All results and all gradients of a case, as the device `cpu` computes them. */
 export function execute(law: Law, c: Case) {
   const op = operationOf(convnotes, law.stem);
