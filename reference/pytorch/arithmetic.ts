@@ -1,0 +1,345 @@
+// # Operators
+//
+// What `+`, `//`, `in`, `[…]` and `for` do to Python's values.
+
+import { broadcastShape } from "../broadcast.js";
+import { ShapeError } from "../errors.js";
+import { add, matmul, mul, narrow, reshape } from "../ops/index.js";
+import type { Tensor } from "../tensor.js";
+import type { Interpreter } from "./interpreter.js";
+import { joined, NotKnown, shaped } from "./layers.js";
+import {
+  childrenOf,
+  Class,
+  Dict,
+  Float,
+  Instance,
+  isModule,
+  keyOf,
+  List,
+  Raised,
+  Range,
+  show,
+  Slice,
+  TensorValue,
+  tuple,
+  Unknown,
+  type Value,
+} from "./values.js";
+
+const numeric = (value: Value): number | null =>
+  typeof value === "number"
+    ? value
+    : typeof value === "boolean"
+      ? Number(value)
+      : value instanceof Float
+        ? value.value
+        : null;
+
+export function unary(op: string, value: Value): Value {
+  if (value instanceof Unknown) return value;
+  const n = numeric(value);
+  if (n !== null) {
+    const result = op === "-" ? -n : op === "+" ? n : ~n;
+    return value instanceof Float ? new Float(result) : result;
+  }
+  if (value instanceof TensorValue) return value;
+  return new Unknown(`${op} is not followed here`);
+}
+
+export function binary(run: Interpreter, op: string, a: Value, b: Value): Value {
+  if (a instanceof Unknown) return a;
+  if (b instanceof Unknown) return b;
+  if (a instanceof TensorValue || b instanceof TensorValue) return tensors(run, op, a, b);
+  const [m, n] = [numeric(a), numeric(b)];
+  if (m !== null && n !== null) return numbers(op, m, n, a instanceof Float || b instanceof Float);
+  if (typeof a === "string" && typeof b === "string" && op === "+") {
+    run.bound(a.length + b.length);
+    return a + b;
+  }
+  if (typeof a === "string" && op === "%") return formatted(run, a, b);
+  if (a instanceof List && b instanceof List && op === "+") {
+    run.bound(a.items.length + b.items.length);
+    return new List([...a.items, ...b.items], a.kind);
+  }
+  if (op === "*" && (typeof n === "number" || typeof m === "number")) {
+    const [what, times] = typeof n === "number" ? [a, n] : [b, m ?? 0];
+    const count = Math.max(0, Math.floor(times));
+    if (typeof what === "string") {
+      run.bound(what.length * count);
+      return what.repeat(count);
+    }
+    if (what instanceof List) {
+      run.bound(what.items.length * count);
+      return new List(Array.from({ length: count }, () => what.items).flat(), what.kind);
+    }
+  }
+  return new Unknown(`${op} is not followed here`);
+}
+
+function numbers(op: string, m: number, n: number, isFloat: boolean): Value {
+  const wrap = (value: number): Value => {
+    if (isFloat) return new Float(value);
+    return Number.isSafeInteger(value) ? value : new Unknown("the number is too large");
+  };
+  if (["/", "//", "%"].includes(op) && n === 0) throw new Raised("a division by zero");
+  switch (op) {
+    case "+":
+      return wrap(m + n);
+    case "-":
+      return wrap(m - n);
+    case "*":
+      return wrap(m * n);
+    case "/":
+      return new Float(m / n);
+    case "//":
+      return wrap(Math.floor(m / n));
+    case "%":
+      return wrap(m - n * Math.floor(m / n));
+    case "**":
+      return n < 0 && !isFloat ? new Float(m ** n) : wrap(m ** n);
+    case "<<":
+      return wrap(m * 2 ** n);
+    case ">>":
+      return wrap(Math.floor(m / 2 ** n));
+    case "&":
+      return m & n;
+    case "|":
+      return m | n;
+    case "^":
+      return m ^ n;
+    default:
+      return new Unknown(`${op} is not followed here`);
+  }
+}
+
+function formatted(run: Interpreter, pattern: string, given: Value): Value {
+  const values = given instanceof List && given.kind === "tuple" ? [...given.items] : [given];
+  if (values.some((v) => v instanceof Unknown)) return new Unknown("the text is not known");
+  const text = pattern.replace(/%[sdir]/g, () => show(values.shift() ?? null));
+  run.bound(text.length);
+  return text;
+}
+
+/** Element by element, with broadcasting; `@` multiplies matrices. */
+function tensors(run: Interpreter, op: string, a: Value, b: Value): Value {
+  if (op === "@") return product(run, a, b);
+  if (!(a instanceof TensorValue && b instanceof TensorValue)) {
+    const x = a instanceof TensorValue ? a : (b as TensorValue);
+    const other = a instanceof TensorValue ? b : a;
+    if (numeric(other) === null) return new Unknown(`${op} is not followed here`);
+    run.shapeOnly(`${op} with a number`);
+    return new TensorValue(x.tensor, x.field);
+  }
+  const field = joined([a, b].filter((t) => !t.isParameter).map((t) => t.field));
+  const own = op === "+" ? add : op === "*" ? mul : null;
+  if (own !== null && a.tensor.dtype === b.tensor.dtype)
+    return new TensorValue(own(a.tensor, b.tensor), field);
+  return shaped(broadcastShape(a.shape, b.shape), field, run, op);
+}
+
+export function product(run: Interpreter, a: Value, b: Value): Value {
+  if (!(a instanceof TensorValue && b instanceof TensorValue))
+    return a instanceof Unknown
+      ? a
+      : b instanceof Unknown
+        ? b
+        : new Unknown("@ of what is no tensor");
+  if (a.shape.length === 2 && b.shape.length === 2)
+    return new TensorValue(matmul(a.tensor, b.tensor));
+  if (a.shape.length < 2 || b.shape.length < 2)
+    throw new NotKnown("@ with a vector is not followed");
+  const [m, k, l, n] = [...a.shape.slice(-2), ...b.shape.slice(-2)];
+  if (k !== l)
+    throw new ShapeError(`matrices of ${m}×${k} and ${l}×${n} cannot be multiplied`, "other", k, l);
+  const batch = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  run.addMultiplyAdds(batch.reduce((p, d) => p * d, m * k * n));
+  return shaped([...batch, m, n], null, run, "@");
+}
+
+// ## Comparison
+
+export function compare(run: Interpreter, op: string, a: Value, b: Value): boolean | Unknown {
+  if (op === "is" || op === "is not") {
+    if (a instanceof Unknown) return a;
+    if (b instanceof Unknown) return b;
+    return same(a, b) === (op === "is");
+  }
+  if (op === "in" || op === "not in") {
+    if (b instanceof Unknown) return b;
+    if (a instanceof Unknown) return a;
+    const found = contains(run, b, a);
+    return found instanceof Unknown ? found : found === (op === "in");
+  }
+  if (a instanceof Unknown) return a;
+  if (b instanceof Unknown) return b;
+  if (a instanceof TensorValue || b instanceof TensorValue)
+    return new Unknown("it depends on a tensor's numbers");
+  if (op === "==" || op === "!=") return same(a, b) === (op === "==");
+  const [m, n] = typeof a === "string" && typeof b === "string" ? [a, b] : [numeric(a), numeric(b)];
+  if (m === null || n === null) return new Unknown(`${op} is not followed here`);
+  return op === "<" ? m < n : op === "<=" ? m <= n : op === ">" ? m > n : m >= n;
+}
+
+function same(a: Value, b: Value): boolean {
+  if (a instanceof List && b instanceof List)
+    return a.items.length === b.items.length && a.items.every((item, i) => same(item, b.items[i]));
+  if (a === null || b === null) return a === b;
+  return keyOf(a) === keyOf(b);
+}
+
+function contains(run: Interpreter, whole: Value, part: Value): boolean | Unknown {
+  if (typeof whole === "string") return typeof part === "string" && whole.includes(part);
+  if (whole instanceof Dict) return whole.get(part) !== undefined;
+  if (isModule(whole)) return childrenOf(whole).some(([name]) => name === part);
+  const items = iterate(run, whole);
+  return items instanceof Unknown ? items : items.some((item) => same(item, part));
+}
+
+// ## Walking
+
+/** The items that a `for` would see. */
+export function iterate(run: Interpreter, value: Value): readonly Value[] | Unknown {
+  if (value instanceof Unknown) return value;
+  if (value instanceof List) return [...value.items];
+  if (value instanceof Range) {
+    run.bound(value.length);
+    return Array.from({ length: value.length }, (_, i) => value.start + i * value.step);
+  }
+  if (typeof value === "string") return Array.from(value);
+  if (value instanceof Dict) return [...value.entries.values()].map(([key]) => key);
+  if (isModule(value)) {
+    const entries = childrenOf(value);
+    const isDict = value.cls.lineage.some((c) => c.name === "ModuleDict");
+    return isDict ? entries.map(([name]) => name) : entries.map(([, child]) => child);
+  }
+  if (value instanceof TensorValue) {
+    if (value.shape.length === 0) return new Unknown("a number cannot be walked");
+    run.bound(value.shape[0]);
+    return Array.from({ length: value.shape[0] }, (_, i) => index(run, value, i));
+  }
+  return new Unknown("what is walked here is not known");
+}
+
+// ## Subscripts
+
+/** A slice's first index, the index after its last and its step, within `length`. */
+export function sliced(slice: Slice, length: number): [start: number, stop: number, step: number] {
+  const step = slice.parts[2] ?? 1;
+  if (step === 0) throw new Raised("a slice with step 0");
+  const clamp = (value: number | null | undefined, standard: number) => {
+    if (value === null || value === undefined) return standard;
+    const at = value < 0 ? value + length : value;
+    return step > 0 ? Math.min(Math.max(at, 0), length) : Math.min(Math.max(at, -1), length - 1);
+  };
+  return step > 0
+    ? [clamp(slice.parts[0], 0), clamp(slice.parts[1], length), step]
+    : [clamp(slice.parts[0], length - 1), clamp(slice.parts[1], -1), step];
+}
+
+function part<T>(items: readonly T[], slice: Slice): T[] {
+  const [start, stop, step] = sliced(slice, items.length);
+  const result: T[] = [];
+  for (let i = start; step > 0 ? i < stop : i > stop; i += step) result.push(items[i]);
+  return result;
+}
+
+export function index(run: Interpreter, object: Value, key: Value): Value {
+  if (object instanceof Unknown) return object;
+  if (key instanceof Unknown) return key;
+  if (object instanceof TensorValue) return subtensor(run, object, key);
+  if (object instanceof Dict) {
+    const value = object.get(key);
+    if (value === undefined) throw new Raised(`there is no key ${show(key, true)}`);
+    return value;
+  }
+  if (isModule(object)) return submodule(run, object, key);
+  const items =
+    object instanceof List
+      ? object.items
+      : typeof object === "string"
+        ? Array.from(object)
+        : object instanceof Range
+          ? (iterate(run, object) as readonly Value[])
+          : null;
+  if (items === null) return new Unknown("what is subscripted here is not known");
+  if (key instanceof Slice) {
+    const some = part(items, key);
+    return typeof object === "string"
+      ? some.map((c) => show(c)).join("")
+      : new List(some, object instanceof List ? object.kind : "list");
+  }
+  const at = numeric(key);
+  if (at === null || key instanceof Float) return new Unknown("the index is no whole number");
+  const item = items.at(at);
+  if (item === undefined || at >= items.length) throw new Raised(`there is no item ${at}`);
+  return item;
+}
+
+function submodule(run: Interpreter, module: Instance, key: Value): Value {
+  const children = [...module.attributes].filter(([, child]) => isModule(child));
+  if (key instanceof Slice) {
+    const result = new Instance(plainContainer(module.cls));
+    result.definition = module.definition;
+    for (const [name, child] of part(children, key)) run.setAttribute(result, name, child);
+    return result;
+  }
+  if (typeof key === "string") {
+    const named = module.attributes.get(key);
+    if (named === undefined) throw new Raised(`there is no module ${key}`);
+    return named;
+  }
+  const at = numeric(key);
+  const child = at === null ? undefined : children.at(at)?.[1];
+  if (child === undefined) throw new Raised(`there is no module ${show(key)}`);
+  return child;
+}
+
+const plainContainer = (cls: Class): Class =>
+  cls.lineage.find((c) => c.file === null && c.name !== "Module") ?? cls;
+
+function subtensor(run: Interpreter, x: TensorValue, key: Value): Value {
+  const keys = key instanceof List && key.kind === "tuple" ? key.items : [key];
+  const taken = keys.filter((k) => k !== null && !isEllipsis(k)).length;
+  if (taken > x.shape.length)
+    throw new ShapeError(`${taken} indices for ${x.shape.length} axes`, "input");
+  let y: Tensor = x.tensor;
+  const sizes: number[] = [];
+  let axis = 0;
+  let plain = true;
+  for (const k of keys) {
+    if (k === null) {
+      sizes.push(1);
+      continue;
+    }
+    if (isEllipsis(k)) {
+      for (const end = axis + x.shape.length - taken; axis < end; axis++) sizes.push(x.shape[axis]);
+      continue;
+    }
+    const size = x.shape[axis];
+    if (k instanceof Slice) {
+      const [start, stop, step] = sliced(k, size);
+      const length = Math.max(0, Math.ceil((stop - start) / step));
+      if (step === 1 && length > 0) y = narrow(y, { dim: axis, start, length });
+      else plain = false;
+      sizes.push(length);
+    } else {
+      const at = numeric(k);
+      if (at === null || k instanceof Float) return new Unknown("the index is not followed");
+      if (at >= size || at < -size)
+        throw new ShapeError(`index ${at} is outside of an axis of ${size}`, "index", size, at);
+      y = narrow(y, { dim: axis, start: at < 0 ? at + size : at, length: 1 });
+    }
+    axis++;
+  }
+  sizes.push(...x.shape.slice(axis));
+  if (!plain) return shaped(sizes, null, run, "a slice with steps");
+  const sameAxes = sizes.length === x.shape.length;
+  return new TensorValue(reshape(y, { shape: sizes }), sameAxes ? x.field : null);
+}
+
+const isEllipsis = (value: Value): boolean =>
+  value instanceof List && value.kind === "tuple" && value === ellipsis;
+
+/** Python's `...`. */
+export const ellipsis = tuple([]);

@@ -1,0 +1,383 @@
+// # From a document to its networks
+//
+// The code of the file runs as it stands. What then is a network: every class deriving from nn.Module
+// that can be constructed, or was; every variable that holds a module; every function that returned
+// one.
+
+import { withDevice } from "../backend.js";
+import { nearest } from "../errors.js";
+import { manualSeed } from "../random.js";
+import type { Module } from "../nn/module.js";
+import { noGrad } from "../tape.js";
+import type {
+  Analysis,
+  AnalysisOptions,
+  Document,
+  Finding,
+  FrontEnd,
+  Network,
+  SourceRange,
+} from "./analysis.js";
+import type { Expr, Span, Stmt } from "./ast.js";
+import {
+  type Found,
+  fromCall,
+  fromComment,
+  fromDataSet,
+  solve,
+  takesAnything,
+  type Wanted,
+  wantedBy,
+} from "./inputs.js";
+import { Exhausted, Failure, Interpreter, type Limits, reasonOf } from "./interpreter.js";
+import { NotKnown } from "./layers.js";
+import { live } from "./live.js";
+import { findingOf, inspect, printedOf, type Sizes } from "./network.js";
+import { type Parsed, PythonParser, type WasmFiles } from "./parse.js";
+import { SourceFile } from "./source.js";
+import {
+  Class,
+  Fn,
+  type Instance,
+  isModule,
+  modulesOf,
+  plainArgs,
+  Raised,
+  type Scope,
+  type Value,
+} from "./values.js";
+
+/** Prepares the parser. The WebAssembly comes from the packages named in `WasmFiles`. */
+export async function createFrontEnd(wasm: WasmFiles): Promise<FrontEnd> {
+  return new PyTorchFrontEnd(await PythonParser.create(wasm));
+}
+
+interface Candidate {
+  readonly name: string;
+  readonly range: SourceRange;
+  /** Of the declaration, for comments. */
+  readonly span: Span;
+  readonly instance: Instance;
+  /** Constructs it anew. */
+  readonly again: (run: Interpreter, globals: Scope) => Value;
+}
+
+class PyTorchFrontEnd implements FrontEnd {
+  readonly #parser: PythonParser;
+
+  constructor(parser: PythonParser) {
+    this.#parser = parser;
+  }
+
+  forget(file: string): void {
+    this.#parser.forget(file);
+  }
+
+  analyse(document: Document, options: AnalysisOptions = {}): Analysis {
+    const file = SourceFile.of(document);
+    const parsed = this.#parser.parse(file.name, file.text);
+    const work = new Work(this.#parser, file, parsed, options);
+    return meta(() => {
+      const findings: Finding[] = parsed.errors.slice(0, 20).map((at) => ({
+        severity: "note",
+        code: "syntax",
+        message: "this is not finished; the rest of the file is followed",
+        range: file.range(at),
+        related: [],
+      }));
+      const candidates = work.candidates();
+      // Those that contain others go first: the others are shown what they are given there.
+      const inner = new Set(
+        candidates.flatMap(({ instance }) =>
+          [...modulesOf(instance).keys()].filter((module) => module !== instance),
+        ),
+      );
+      const later = ({ instance }: Candidate) => inner.has(instance) || takesAnything(instance);
+      const made = new Map<Candidate, Network>();
+      for (const last of [false, true])
+        for (const candidate of candidates)
+          if (later(candidate) === last) made.set(candidate, work.network(candidate, findings));
+      const networks = candidates.flatMap((candidate) => made.get(candidate) ?? []);
+      for (const failure of work.run.failures) findings.push(findingOf(failure));
+      const unique = new Map(
+        findings.map((f) => [`${f.code} ${f.range.file} ${f.range.start}`, f]),
+      );
+      return { networks, findings: [...unique.values()], blocks: file.blocks };
+    });
+  }
+
+  analyseEntry(document: Document, entry: string, options: AnalysisOptions = {}): Network {
+    const file = SourceFile.of(document);
+    const parsed = this.#parser.parse(file.name, file.text);
+    const work = new Work(this.#parser, file, parsed, options);
+    return meta(() => {
+      const known = work.candidates().find(({ name }) => name === entry);
+      if (known !== undefined) return work.network(known, []);
+      const expression = this.#parser.expression(entry);
+      if (expression === null)
+        throw new RangeError(`"${entry}" is no Python expression; try NAME or NAME(arguments)`);
+      return work.network(work.entry(entry, expression), []);
+    });
+  }
+}
+
+const meta = <T>(body: () => T): T => withDevice("meta", () => noGrad(body));
+
+class Work {
+  readonly run: Interpreter;
+  readonly globals: Scope;
+  readonly #parser: PythonParser;
+  readonly #limits: Limits;
+
+  constructor(
+    parser: PythonParser,
+    readonly file: SourceFile,
+    readonly parsed: Parsed,
+    readonly options: AnalysisOptions,
+  ) {
+    const { steps = 2e6, depth = 100, elements = 1e5, milliseconds = 2000 } = options.budget ?? {};
+    this.#parser = parser;
+    this.#limits = { steps, depth, elements, milliseconds };
+    this.run = new Interpreter(parser, this.#limits, options.neighbour);
+    this.globals = meta(() => this.run.runFile(file, parsed.body));
+  }
+
+  /** The networks that the file declares, in its order; those that only occur in others come last. */
+  candidates(): Candidate[] {
+    const own: Candidate[] = [];
+    // Known once everything has run that can.
+    const parts: (() => void)[] = [];
+    const late: Candidate[] = [];
+    const seen = new Set<Value>();
+    for (const { name, span } of declared(this.parsed.body)) {
+      const value = this.globals.get(name);
+      if (value === undefined || seen.has(value)) continue;
+      const range = this.file.range(span.name);
+      const candidate = (instance: Value, again: Candidate["again"], into: Candidate[]) => {
+        if (isModule(instance)) into.push({ name, range, span: span.whole, instance, again });
+      };
+      if (isModule(value)) {
+        // A variable of a class that speaks for itself adds nothing.
+        const cls = value.cls;
+        const spoken = cls.file === this.file && own.some((c) => c.instance.cls === cls);
+        if (!spoken) candidate(value, (_, globals) => globals.get(name) ?? null, own);
+      } else if (value instanceof Class && value.file === this.file) {
+        seen.add(value);
+        const init = value.find("__init__");
+        const free = !(init instanceof Fn) || needsNothing(init, 1);
+        const again = (run: Interpreter, globals: Scope) => {
+          const cls = globals.get(name);
+          return cls instanceof Class ? run.instantiate(cls, plainArgs([]), range) : null;
+        };
+        if (value.lineage.every((c) => c.name !== "Module" || c.file !== null)) continue;
+        if (free)
+          candidate(
+            this.#try(() => again(this.run, this.globals)),
+            again,
+            own,
+          );
+        else
+          parts.push(() => candidate(this.run.firstInstance.get(value) ?? null, () => null, late));
+      } else if (value instanceof Fn && value.file === this.file) {
+        seen.add(value);
+        const again = (run: Interpreter, globals: Scope) => {
+          const fn = globals.get(name);
+          return fn instanceof Fn ? run.callFunction(fn, plainArgs([])) : null;
+        };
+        if (needsNothing(value, 0))
+          candidate(
+            this.#try(() => again(this.run, this.globals)),
+            again,
+            own,
+          );
+        else parts.push(() => candidate(this.run.firstResult.get(value) ?? null, () => null, late));
+      }
+    }
+    for (const part of parts) part();
+    return [...own, ...late];
+  }
+
+  entry(text: string, expression: Expr): Candidate {
+    const evaluate = (run: Interpreter, globals: Scope): Value => {
+      const value = run.evaluateIn(globals, this.file, expression);
+      if (value instanceof Class) return run.instantiate(value, plainArgs([]), nowhere(this.file));
+      return value instanceof Fn ? run.callFunction(value, plainArgs([])) : value;
+    };
+    const instance = this.#try(() => evaluate(this.run, this.globals), true);
+    if (!isModule(instance)) {
+      const names = declared(this.parsed.body).map(({ name }) => name);
+      const [head] = text.split("(");
+      const near = nearest(head, names);
+      const why = instance instanceof Object && "reason" in instance ? `: ${instance.reason}` : "";
+      throw new RangeError(
+        `"${text}" is no network of ${this.file.name}${why}.` +
+          (near === undefined || near === head ? "" : ` Did you mean "${near}"?`),
+      );
+    }
+    const range = instance.cls.node
+      ? this.file.range(instance.cls.node.nameSpan)
+      : nowhere(this.file);
+    const span = instance.cls.node ?? { start: 0, end: 0 };
+    return { name: text, range, span, instance, again: evaluate };
+  }
+
+  #try(body: () => Value, strict = false): Value {
+    try {
+      return this.run.attempt(body);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      if (strict) throw new RangeError(findingOf(error).message, { cause: error });
+      this.run.failures.push(error);
+      return null;
+    }
+  }
+
+  /** What is said of one network; its findings are added to `findings`. */
+  network(candidate: Candidate, findings: Finding[]): Network {
+    const { name, range, instance, again } = candidate;
+    const { run, file, options } = this;
+    const found = this.#inputOf(candidate);
+    const inputs: readonly Sizes[] = found?.inputs ?? [];
+    const outcome = inspect(
+      run,
+      instance,
+      inputs,
+      found?.source ?? "assumed",
+      options.batch ?? 1,
+      file.text,
+    );
+    // A size that was only assumed is no ground for a complaint, unless layers do not fit each other.
+    const { failed } = outcome;
+    if (failed !== null) findings.push(failed);
+    findings.push(...outcome.notes);
+    if (found?.expected !== undefined) findings.push(unusual(found, found.expected));
+    const { calls, values, output, totals } = outcome;
+    return {
+      ...{ name, range, calls, values, output, totals, failed },
+      input: {
+        shape: inputs.length === 0 ? [] : ["N", ...inputs[0].sizes],
+        source: found?.source ?? "assumed",
+        ...(found?.range ? { range: found.range } : {}),
+        ...(found?.interval ? { interval: found.interval } : {}),
+      },
+      printed: printedOf(instance),
+      build: (seed = 0) => this.#build(again, outcome.totals.complete, seed),
+    };
+  }
+
+  #inputOf({ name, instance, span }: Candidate): Found | null {
+    const { run, file, options } = this;
+    const chosen = options.inputs?.get(name);
+    if (chosen !== undefined) return { inputs: [{ sizes: chosen }], source: "chosen" };
+    const called = fromCall(run, instance);
+    if (called !== null) return called;
+    const forward = instance.cls.find("forward");
+    const count =
+      forward instanceof Fn
+        ? forward.parameters.filter((p, i) => i > 0 && p.kind === "plain" && p.default === null)
+            .length
+        : 1;
+    const wanted = wantedBy(run, instance, count);
+    const before = file.text.lastIndexOf("\n\n", span.start);
+    const comment = fitted(fromComment(file, Math.max(0, before), span.end), wanted, count);
+    if (comment !== null) return comment;
+    if (wanted === null) return null;
+    const dataSet = wanted.open ? fitted(fromDataSet(file, wanted.channels), wanted, count) : null;
+    return dataSet ?? solve(run, instance, wanted, count);
+  }
+
+  #build(
+    again: Candidate["again"],
+    complete: boolean,
+    seed: number,
+  ): Module | { unavailable: string } {
+    if (!complete) return { unavailable: "a part of the network is not known" };
+    const run = new Interpreter(this.#parser, this.#limits, this.options.neighbour);
+    run.computing = false;
+    manualSeed(seed);
+    try {
+      // What the file itself constructs would draw numbers that PyTorch draws as well.
+      const globals = withDevice("reference", () => run.runFile(this.file, this.parsed.body));
+      const isVariable = [...this.globals.values()].some(isModule);
+      if (!isVariable) manualSeed(seed);
+      const instance = withDevice("reference", () => run.attempt(() => again(run, globals)));
+      run.computing = true;
+      if (!isModule(instance))
+        return { unavailable: "it is constructed with arguments of its user" };
+      for (const module of modulesOf(instance).keys())
+        if (module.layer !== null && module.layer.real === null)
+          return { unavailable: `${module.cls.name} is known to its shape only` };
+      return live(run, instance);
+    } catch (error) {
+      const expected =
+        error instanceof Failure ||
+        error instanceof Exhausted ||
+        error instanceof Raised ||
+        error instanceof NotKnown;
+      if (!expected) throw error;
+      return { unavailable: reasonOf(error) };
+    }
+  }
+}
+
+const nowhere = ({ name }: SourceFile): SourceRange => ({ file: name, start: 0, end: 0 });
+
+/** Whether a function can be called with nothing but its first `given` arguments. */
+const needsNothing = ({ parameters }: Fn, given: number): boolean =>
+  parameters.every((p, i) => i < given || p.kind !== "plain" || p.default !== null);
+
+/** A comment's or data set's sizes, brought into the form that the network wants. */
+function fitted(found: Found | null, wanted: Wanted | null, count: number): Found | null {
+  if (found === null) return null;
+  const [{ sizes }] = found.inputs;
+  const length = wanted?.sizes(1).length ?? sizes.length;
+  const whole =
+    sizes.length === length - 1 && wanted !== null ? [wanted.channels, ...sizes] : sizes;
+  if (whole.length !== length) return null;
+  return { ...found, inputs: Array.from({ length: count }, () => ({ sizes: whole })) };
+}
+
+function unusual(found: Found, { size, failure }: NonNullable<Found["expected"]>): Finding {
+  const finding = findingOf(failure);
+  const { from, to } = found.interval!;
+  const sizes = from === to ? `${from}` : `${from} to ${to}`;
+  return {
+    ...finding,
+    severity: "warning",
+    code: "fits-other-size",
+    message:
+      `${failure.error.argument ?? "it"}=${finding.expected} fits only images of ${sizes} pixels; ` +
+      `for ${size}×${size} it is ${finding.got}`,
+  };
+}
+
+interface Declared {
+  readonly name: string;
+  readonly span: { readonly name: Span; readonly whole: Span };
+}
+
+/** The names that a file's statements declare, also those inside of `if __name__ == …`. */
+function declared(body: readonly Stmt[]): Declared[] {
+  return body.flatMap((statement): Declared[] => {
+    switch (statement.kind) {
+      case "class":
+      case "function":
+        return [{ name: statement.name, span: { name: statement.nameSpan, whole: statement } }];
+      case "assign":
+        return statement.targets.flatMap((target) =>
+          target.kind === "name"
+            ? [{ name: target.name, span: { name: target, whole: statement } }]
+            : [],
+        );
+      case "if":
+        return [...declared(statement.then), ...declared(statement.else)];
+      case "for":
+      case "while":
+      case "with":
+      case "try":
+        return declared(statement.body);
+      default:
+        return [];
+    }
+  });
+}

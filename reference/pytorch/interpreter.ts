@@ -1,0 +1,963 @@
+// # Running Python, as far as model files need it
+//
+// An interpreter of construction: the code of the file, `__init__` and `forward` run as they stand,
+// on numbers, strings, lists, functions and classes, with tensors that only know their shape. What it
+// cannot follow becomes unknown, with the reason, and the rest goes on. Nothing else is executed, and
+// steps, depth, sizes and time are bounded.
+
+import { zeros } from "../create.js";
+import { ShapeError } from "../errors.js";
+import type { Neighbour, SourceRange } from "./analysis.js";
+import type { Argument, ClassNode, Clause, Expr, Parameter, Span, Stmt } from "./ast.js";
+import { binary, compare, index, iterate, unary } from "./arithmetic.js";
+import { builtins } from "./builtins.js";
+import { NotKnown, truth } from "./layers.js";
+import type { PythonParser } from "./parse.js";
+import { SourceFile } from "./source.js";
+import { modules, moduleClass } from "./torch.js";
+import { tensorMethod } from "./tensor_functions.js";
+import {
+  type Args,
+  Bound,
+  Class,
+  Dict,
+  Float,
+  Fn,
+  Instance,
+  isModule,
+  List,
+  Namespace,
+  Native,
+  plainArgs,
+  Raised,
+  type Scope,
+  show,
+  Slice,
+  Super,
+  TensorValue,
+  tuple,
+  Unknown,
+  type Value,
+} from "./values.js";
+
+export interface Limits {
+  readonly steps: number;
+  readonly depth: number;
+  readonly elements: number;
+  readonly milliseconds: number;
+}
+
+/** The budget is spent. */
+export class Exhausted extends Error {}
+
+/** Sizes that do not fit, with the place. */
+export class Failure extends Error {
+  constructor(
+    readonly error: ShapeError,
+    readonly range: SourceRange,
+    /** The layer that refused, and what it was given. */
+    readonly module: Instance | null,
+    readonly inputs: readonly Value[],
+  ) {
+    super(error.message);
+  }
+}
+
+/** Who looks on while a network runs. */
+export interface Recorder {
+  /** A layer begins. */
+  begin(): void;
+  layer(module: Instance, inputs: readonly Value[], output: Value, call: SourceRange): void;
+  assign(range: SourceRange, value: Value): void;
+}
+
+/** A module that was called from outside of all modules. */
+export interface RootCall {
+  readonly module: Instance;
+  readonly inputs: readonly Value[];
+  readonly range: SourceRange;
+}
+
+interface Frame {
+  readonly scopes: readonly Scope[];
+  readonly file: SourceFile;
+  readonly fn: Fn | null;
+  readonly locals: Scope;
+}
+
+const enum Signal {
+  None,
+  Break,
+  Continue,
+  Return,
+}
+
+const nowhere: SourceRange = { file: "", start: 0, end: 0 };
+
+export class Interpreter {
+  recorder: Recorder | null = null;
+  /** Calls of modules from outside of all modules, while none is recorded. */
+  readonly rootCalls: RootCall[] = [];
+  /** The first instance of each class and the first result of each function. */
+  readonly firstInstance = new Map<Class, Instance>();
+  readonly firstResult = new Map<Fn, Value>();
+  readonly failures: Failure[] = [];
+  readonly firstInputs = new Map<Instance, { inputs: readonly Value[]; range: SourceRange }>();
+  readonly inputsOfClass = new Map<Class, { inputs: readonly Value[]; range: SourceRange }>();
+  /** Whether what modules are given is only a guess, and not to be remembered. */
+  guessing = false;
+  /** Where only the shape is known, there is nothing to compute with. */
+  #onlyShapes: string | null = null;
+  extraMultiplyAdds = 0;
+  site: SourceRange = nowhere;
+  /** Whether modules compute, or are only built. */
+  computing = true;
+
+  readonly #parser: PythonParser;
+  readonly #neighbour: Neighbour | undefined;
+  readonly #files = new Map<string, Scope>();
+  readonly limits: Limits;
+  #until: number;
+  #steps = 0;
+  #depth = 0;
+  #moduleDepth = 0;
+  #returned: Value = null;
+
+  constructor(parser: PythonParser, limits: Limits, neighbour?: Neighbour) {
+    this.#parser = parser;
+    this.limits = limits;
+    this.#neighbour = neighbour;
+    this.#until = performance.now() + limits.milliseconds;
+  }
+
+  /** Begins a budget anew. */
+  renew(): void {
+    this.#steps = this.#depth = this.#moduleDepth = 0;
+    this.#onlyShapes = null;
+    this.#until = performance.now() + this.limits.milliseconds;
+  }
+
+  /** Counts a step. Throws: Exhausted when there have been too many. */
+  step(count = 1): void {
+    this.#steps += count;
+    if (this.#steps > this.limits.steps)
+      throw new Exhausted(`more than ${this.limits.steps} steps; the rest is not followed`);
+    if ((this.#steps & 255) === 0 && performance.now() > this.#until)
+      throw new Exhausted(
+        `more than ${this.limits.milliseconds} milliseconds; the rest is not followed`,
+      );
+  }
+
+  /** Throws: Exhausted for collections of too many elements. */
+  bound(length: number): void {
+    if (length > this.limits.elements)
+      throw new Exhausted(`more than ${this.limits.elements} elements; the rest is not followed`);
+    this.step(Math.ceil(length / 8));
+  }
+
+  addMultiplyAdds(products: number): void {
+    this.extraMultiplyAdds += products;
+  }
+
+  shapeOnly(what: string): void {
+    this.#onlyShapes ??= what;
+  }
+
+  /** What since the last `renew` was known to its shape only; null: nothing. */
+  unavailable(): string | null {
+    return this.#onlyShapes;
+  }
+
+  // ## Files
+
+  /** Runs a file's statements; one that fails is passed over. */
+  runFile(file: SourceFile, body: readonly Stmt[], name = "__main__"): Scope {
+    const globals: Scope = new Map<string, Value>([["__name__", name]]);
+    this.#files.set(file.name, globals);
+    const frame: Frame = { scopes: [globals], file, fn: null, locals: globals };
+    for (const statement of body) {
+      try {
+        if (this.#execute(statement, frame) !== Signal.None) break;
+      } catch (error) {
+        this.#depth = this.#moduleDepth = 0;
+        if (error instanceof Failure) this.failures.push(error);
+        else if (error instanceof Exhausted) break;
+        // Whatever else went wrong, our own stack included, is no reason to say nothing.
+        for (const target of boundBy(statement))
+          if (!globals.has(target)) globals.set(target, new Unknown(reasonOf(error)));
+      }
+    }
+    return globals;
+  }
+
+  evaluateIn(globals: Scope, file: SourceFile, expression: Expr): Value {
+    return this.evaluate(expression, { scopes: [globals], file, fn: null, locals: globals });
+  }
+
+  /** Runs `body`; whatever ends it early becomes an unknown value. */
+  attempt(body: () => Value): Value {
+    try {
+      return body();
+    } catch (error) {
+      if (error instanceof Failure) throw error;
+      // Whatever else went wrong, our own stack included, is no reason to say nothing.
+      return new Unknown(reasonOf(error));
+    } finally {
+      this.#depth = this.#moduleDepth = 0;
+    }
+  }
+
+  #import(module: string, from: SourceFile): Value {
+    const known = modules(this).get(module);
+    if (known !== undefined) return known;
+    const document = this.#neighbour?.(module, from.name) ?? null;
+    if (document === null) return new Unknown(`the package ${module} is not followed`);
+    let globals = this.#files.get(document.file);
+    if (globals === undefined) {
+      const file = SourceFile.of(document);
+      this.#depth++;
+      if (this.#depth > this.limits.depth) throw new Exhausted("imports within imports");
+      globals = this.runFile(file, this.#parser.parse(file.name, file.text).body, module);
+    }
+    const own = globals;
+    return new Namespace(
+      module,
+      (name) => own.get(name),
+      () => own.entries(),
+    );
+  }
+
+  // ## Statements
+
+  #block(body: readonly Stmt[], frame: Frame): Signal {
+    for (const statement of body) {
+      const signal = this.#execute(statement, frame);
+      if (signal !== Signal.None) return signal;
+    }
+    return Signal.None;
+  }
+
+  #execute(statement: Stmt, frame: Frame): Signal {
+    this.step();
+    switch (statement.kind) {
+      case "expression":
+        this.evaluate(statement.value, frame);
+        return Signal.None;
+      case "assign": {
+        const value = this.evaluate(statement.value, frame);
+        for (const target of statement.targets) this.#assign(target, value, frame);
+        return Signal.None;
+      }
+      case "augment": {
+        const before = this.evaluate(statement.target, frame);
+        const value = this.evaluate(statement.value, frame);
+        if (statement.op === "+" && before instanceof List && before.kind === "list") {
+          const more = iterate(this, value);
+          if (more instanceof Unknown) this.#assign(statement.target, more, frame);
+          else {
+            this.bound(before.items.length + more.length);
+            before.items.push(...more);
+          }
+        } else {
+          const after = this.#at(statement, frame, () => binary(this, statement.op, before, value));
+          this.#assign(statement.target, after, frame);
+        }
+        return Signal.None;
+      }
+      case "return":
+        this.#returned = statement.value === null ? null : this.evaluate(statement.value, frame);
+        return Signal.Return;
+      case "if": {
+        const test = this.evaluate(statement.test, frame);
+        if (!isOpen(test))
+          return this.#block(this.truth(test) ? statement.then : statement.else, frame);
+        // Nobody knows which way it goes: not into an exception, and not out of the function.
+        const leaves = (body: readonly Stmt[]) => /^(raise|return)$/.test(body.at(-1)?.kind ?? "");
+        if (leaves(statement.then) && !leaves(statement.else))
+          return this.#block(statement.else, frame);
+        return this.#block(statement.then, frame);
+      }
+      case "for": {
+        const items = iterate(this, this.evaluate(statement.iterable, frame));
+        // The body of a loop over what is unknown runs once: it shows its layers' shapes.
+        for (const item of items instanceof Unknown ? [items] : items) {
+          this.step();
+          this.#assign(statement.target, item, frame);
+          const signal = this.#block(statement.body, frame);
+          if (signal === Signal.Break) return Signal.None;
+          if (signal === Signal.Return) return signal;
+        }
+        return this.#block(statement.else, frame);
+      }
+      case "while":
+        for (;;) {
+          this.step();
+          const test = this.evaluate(statement.test, frame);
+          if (!isOpen(test) && !this.truth(test)) return Signal.None;
+          const signal = this.#block(statement.body, frame);
+          if (signal === Signal.Return) return signal;
+          if (signal === Signal.Break || isOpen(test)) return Signal.None;
+        }
+      case "with":
+        for (const { value, target } of statement.items) {
+          const context = this.evaluate(value, frame);
+          if (target !== null) this.#assign(target, context, frame);
+        }
+        return this.#block(statement.body, frame);
+      case "try": {
+        let signal: Signal;
+        try {
+          signal = this.#block(statement.body, frame);
+        } catch (error) {
+          if (!(error instanceof Raised || error instanceof NotKnown)) throw error;
+          signal = this.#block(statement.handlers.at(0) ?? [], frame);
+        }
+        const last = this.#block(statement.finally, frame);
+        return last === Signal.None ? signal : last;
+      }
+      case "function":
+        frame.locals.set(statement.name, this.#function(statement, frame));
+        return Signal.None;
+      case "class":
+        frame.locals.set(statement.name, this.#class(statement, frame));
+        return Signal.None;
+      case "import":
+        this.#bindImport(statement, frame);
+        return Signal.None;
+      case "assert": {
+        const test = this.evaluate(statement.test, frame);
+        if (!isOpen(test) && !this.truth(test)) throw new Raised("an assertion does not hold");
+        return Signal.None;
+      }
+      case "raise":
+        throw new Raised("the code raises an exception");
+      case "break":
+        return Signal.Break;
+      case "continue":
+        return Signal.Continue;
+      case "pass":
+      case "broken":
+        return Signal.None;
+    }
+  }
+
+  truth(value: Value): boolean {
+    if (value instanceof Instance) {
+      const length = isModule(value) && !(value.cls.find("forward") instanceof Fn);
+      return !length || !value.cls.lineage.some((c) => c.name === "ModuleList")
+        ? true
+        : value.attributes.size > 0;
+    }
+    return truth(value);
+  }
+
+  #bindImport(statement: Extract<Stmt, { kind: "import" }>, { file, locals }: Frame): void {
+    const { module, names, as } = statement;
+    if (names === null) {
+      const [first] = module.split(".");
+      locals.set(as ?? first, this.#import(as === null ? first : module, file));
+      return;
+    }
+    for (const { name, as: own } of names) {
+      const from = this.#import(module, file);
+      if (name === "*") {
+        if (from instanceof Namespace)
+          for (const [key, value] of from.all?.() ?? [])
+            if (!key.startsWith("_")) locals.set(key, value);
+        continue;
+      }
+      let value = from instanceof Namespace ? from.member(name) : undefined;
+      value ??= this.#import(module.endsWith(".") ? `${module}${name}` : `${module}.${name}`, file);
+      if (value instanceof Unknown && from instanceof Unknown) value = from;
+      locals.set(own, value);
+    }
+  }
+
+  #function(node: Extract<Stmt, { kind: "function" }>, frame: Frame): Value {
+    const names = node.decorators.map((d) => (d.kind === "name" ? d.name : ""));
+    const kind = names.includes("staticmethod")
+      ? "static"
+      : names.includes("classmethod")
+        ? "class"
+        : names.includes("property")
+          ? "property"
+          : "plain";
+    return new Fn(
+      node.name,
+      node.parameters,
+      this.#defaults(node.parameters, frame),
+      node.body,
+      frame.scopes,
+      frame.file,
+      kind,
+      node.yields,
+    );
+  }
+
+  #defaults(parameters: readonly Parameter[], frame: Frame): Map<string, Value> {
+    return new Map(
+      parameters.flatMap((p) =>
+        p.default === null ? [] : [[p.name, this.evaluate(p.default, frame)] as const],
+      ),
+    );
+  }
+
+  #class(node: ClassNode, frame: Frame): Class {
+    const bases = node.bases.flatMap((base): Class[] => {
+      const value = this.evaluate(base, frame);
+      if (value instanceof Class) return [value];
+      // A base of another package whose name says what it is.
+      const name = base.kind === "attribute" || base.kind === "name" ? base.name : "";
+      return /(Module|Classifier)$/.test(name) ? [moduleClass(this)] : [];
+    });
+    const members: Scope = new Map();
+    const scopes = [members, ...frame.scopes];
+    this.#block(node.body, { scopes, file: frame.file, fn: null, locals: members });
+    const cls = new Class(node.name, bases, members, node, frame.file);
+    for (const [name, member] of members)
+      if (member instanceof Fn && member.owner === null)
+        members.set(
+          name,
+          new Fn(
+            member.name,
+            member.parameters,
+            member.defaults,
+            member.body,
+            // Methods do not see the names of the class's body.
+            member.scopes[0] === members ? member.scopes.slice(1) : member.scopes,
+            member.file,
+            member.kind,
+            member.yields,
+            cls,
+          ),
+        );
+    return cls;
+  }
+
+  // ## Assignment
+
+  #assign(target: Expr, value: Value, frame: Frame): void {
+    switch (target.kind) {
+      case "name":
+        frame.locals.set(target.name, value);
+        this.#note(target, value, frame);
+        return;
+      case "attribute": {
+        const object = this.evaluate(target.object, frame);
+        if (object instanceof Instance) this.setAttribute(object, target.name, value);
+        else if (object instanceof Class) object.members.set(target.name, value);
+        return;
+      }
+      case "subscript": {
+        const object = this.evaluate(target.object, frame);
+        const key = this.evaluate(target.index, frame);
+        if (object instanceof Dict) {
+          this.bound(object.entries.size);
+          object.set(key, value);
+        } else if (object instanceof List && typeof key === "number") {
+          const i = key < 0 ? key + object.items.length : key;
+          if (i >= 0 && i < object.items.length) object.items[i] = value;
+        } else if (isModule(object)) this.setAttribute(object, show(key), value);
+        return;
+      }
+      case "tuple":
+      case "list": {
+        const items = iterate(this, value);
+        const star = target.items.findIndex((item) => item.kind === "star");
+        target.items.forEach((item, i) => {
+          if (items instanceof Unknown) {
+            this.#assign(item.kind === "star" ? item.value : item, items, frame);
+            return;
+          }
+          const after = target.items.length - 1 - i;
+          if (item.kind === "star")
+            this.#assign(item.value, new List(items.slice(i, items.length - after)), frame);
+          else {
+            const at = star !== -1 && i > star ? items.length - 1 - after : i;
+            this.#assign(item, items.at(at) ?? new Unknown("there is nothing to unpack"), frame);
+          }
+        });
+        return;
+      }
+      case "star":
+        this.#assign(target.value, value, frame);
+        return;
+      default:
+        return;
+    }
+  }
+
+  #note(target: Expr, value: Value, frame: Frame): void {
+    if (this.recorder !== null && (value instanceof TensorValue || value instanceof Unknown))
+      this.recorder.assign(frame.file.range(target), value);
+  }
+
+  setAttribute(object: Instance, name: string, value: Value): void {
+    this.bound(object.attributes.size);
+    // PyTorch keeps modules in the order in which they became modules.
+    if (isModule(value) && !isModule(object.attributes.get(name))) object.attributes.delete(name);
+    object.attributes.set(name, value);
+  }
+
+  // ## Expressions
+
+  evaluate(node: Expr, frame: Frame): Value {
+    this.step();
+    switch (node.kind) {
+      case "name":
+        return this.#lookUp(node.name, frame);
+      case "int":
+        return node.value;
+      case "float":
+        return new Float(node.value);
+      case "constant":
+        return node.value;
+      case "string": {
+        let text = "";
+        for (const part of node.parts) {
+          if (typeof part === "string") text += part;
+          else {
+            const value = this.evaluate(part, frame);
+            if (value instanceof Unknown) return value;
+            text += show(value);
+          }
+          this.bound(text.length);
+        }
+        return text;
+      }
+      case "binary": {
+        const left = this.evaluate(node.left, frame);
+        const right = this.evaluate(node.right, frame);
+        return this.#at(node, frame, () => binary(this, node.op, left, right));
+      }
+      case "unary": {
+        const value = this.evaluate(node.operand, frame);
+        if (node.op === "not") return isOpen(value) ? asUnknown(value) : !this.truth(value);
+        return unary(node.op, value);
+      }
+      case "logic": {
+        const left = this.evaluate(node.left, frame);
+        if (isOpen(left)) {
+          const right = this.evaluate(node.right, frame);
+          // `unknown and False` is false, whatever the unknown is.
+          const decides = !isOpen(right) && this.truth(right) === (node.op === "or");
+          return decides ? right : asUnknown(left);
+        }
+        return this.truth(left) === (node.op === "or") ? left : this.evaluate(node.right, frame);
+      }
+      case "compare": {
+        let left = this.evaluate(node.first, frame);
+        for (const { op, right: expression } of node.rest) {
+          const right = this.evaluate(expression, frame);
+          const holds = compare(this, op, left, right);
+          if (holds !== true) return holds;
+          left = right;
+        }
+        return true;
+      }
+      case "attribute": {
+        const object = this.evaluate(node.object, frame);
+        return this.attribute(object, node.name);
+      }
+      case "subscript": {
+        const object = this.evaluate(node.object, frame);
+        const key = this.evaluate(node.index, frame);
+        return this.#at(node, frame, () => index(this, object, key));
+      }
+      case "slice":
+        return new Slice(
+          node.parts.map((part) => {
+            const value = part === null ? null : this.evaluate(part, frame);
+            if (typeof value === "number" || value === null) return value;
+            throw new NotKnown(value instanceof Unknown ? value.reason : "the slice is not known");
+          }),
+        );
+      case "call":
+        return this.#call(node, frame);
+      case "list":
+      case "tuple":
+      case "set": {
+        const items: Value[] = [];
+        for (const item of node.items) {
+          if (item.kind !== "star") {
+            items.push(this.evaluate(item, frame));
+            continue;
+          }
+          const more = iterate(this, this.evaluate(item.value, frame));
+          if (more instanceof Unknown) return more;
+          this.bound(items.length + more.length);
+          items.push(...more);
+        }
+        return new List(items, node.kind);
+      }
+      case "dict": {
+        const dict = new Dict();
+        for (const [key, expression] of node.pairs) {
+          const value = this.evaluate(expression, frame);
+          if (key !== null) dict.set(this.evaluate(key, frame), value);
+          else if (value instanceof Dict)
+            for (const pair of value.entries.values()) dict.set(...pair);
+          else return new Unknown("the dictionary is not known");
+        }
+        return dict;
+      }
+      case "comprehension":
+        return this.#comprehension(node, frame);
+      case "choice": {
+        const test = this.evaluate(node.test, frame);
+        if (isOpen(test)) {
+          const yes = this.evaluate(node.yes, frame);
+          return yes instanceof TensorValue ? yes : asUnknown(test);
+        }
+        return this.evaluate(this.truth(test) ? node.yes : node.no, frame);
+      }
+      case "lambda":
+        return new Fn(
+          "<lambda>",
+          node.parameters,
+          this.#defaults(node.parameters, frame),
+          node.body,
+          frame.scopes,
+          frame.file,
+          "plain",
+          false,
+        );
+      case "walrus": {
+        const value = this.evaluate(node.value, frame);
+        this.#assign(node.target, value, frame);
+        return value;
+      }
+      case "star":
+        return this.evaluate(node.value, frame);
+      case "broken":
+        return new Unknown(node.why);
+    }
+  }
+
+  #lookUp(name: string, { scopes }: Frame): Value {
+    for (const scope of scopes) {
+      const value = scope.get(name);
+      if (value !== undefined) return value;
+    }
+    return builtins(this).get(name) ?? new Unknown(`${name} is not defined here`);
+  }
+
+  #comprehension(node: Extract<Expr, { kind: "comprehension" }>, frame: Frame): Value {
+    const locals: Scope = new Map();
+    const inner = { ...frame, scopes: [locals, ...frame.scopes], locals };
+    const items: Value[] = [];
+    const dict = new Dict();
+    const unknown: Unknown[] = [];
+    const run = (clauses: readonly Clause[]): void => {
+      const [clause, ...rest] = clauses;
+      if (clauses.length === 0) {
+        const value = this.evaluate(node.body, inner);
+        if (node.key === null) items.push(value);
+        else dict.set(this.evaluate(node.key, inner), value);
+        this.bound(items.length);
+        return;
+      }
+      const values = iterate(this, this.evaluate(clause.iterable, inner));
+      if (values instanceof Unknown) {
+        unknown.push(values);
+        return;
+      }
+      for (const value of values) {
+        this.#assign(clause.target, value, { ...inner });
+        let passes = true;
+        for (const condition of clause.conditions) {
+          const test = this.evaluate(condition, inner);
+          if (isOpen(test)) unknown.push(asUnknown(test));
+          passes &&= !isOpen(test) && this.truth(test);
+        }
+        if (passes) run(rest);
+      }
+    };
+    run(node.clauses);
+    return unknown.at(0) ?? (node.of === "dict" ? dict : new List(items, node.of));
+  }
+
+  // ## Attributes
+
+  attribute(object: Value, name: string): Value {
+    if (object instanceof Unknown) return object;
+    if (object instanceof Instance) {
+      const own = object.attributes.get(name);
+      if (own !== undefined) return own;
+      const member = object.cls.find(name);
+      if (member !== undefined) return this.#bind(object, object.cls, member);
+      if (name === "__class__") return object.cls;
+      const { cls } = object;
+      if (isModule(object)) return this.#layerAttribute(object, name);
+      return new Unknown(`${cls.name} has no attribute ${name} that is known`);
+    }
+    if (object instanceof Super) {
+      const { lineage } = object.self.cls;
+      for (const cls of lineage.slice(lineage.indexOf(object.after) + 1)) {
+        const member = cls.members.get(name);
+        if (member !== undefined) return this.#bind(object.self, cls, member);
+      }
+      return name === "__init__" ? new Native("__init__", () => null) : new Unknown(`no ${name}`);
+    }
+    if (object instanceof Class) {
+      if (name === "__name__") return object.name;
+      const member = object.find(name);
+      if (member instanceof Fn && member.kind === "class") return new Bound(object, member);
+      return member ?? new Unknown(`${object.name} has no attribute ${name} that is known`);
+    }
+    if (object instanceof Namespace)
+      return object.member(name) ?? new Unknown(`${object.name}.${name} is not followed`);
+    if (object instanceof Fn && name === "__name__") return object.name;
+    return tensorMethod(this, object, name);
+  }
+
+  #bind(self: Instance, cls: Class, member: Value): Value {
+    if (member instanceof Native) return new Bound(self, member);
+    if (!(member instanceof Fn)) return member;
+    if (member.kind === "static") return member;
+    if (member.kind === "class") return new Bound(cls, member);
+    if (member.kind === "property") return this.callFunction(member, plainArgs([self]));
+    return new Bound(self, member);
+  }
+
+  #layerAttribute(object: Instance, name: string): Value {
+    const { layer } = object;
+    if (layer !== null) {
+      const parameters = layer.real === null ? [] : [...layer.real.namedParameters()];
+      const parameter = parameters.find(([key]) => key === name)?.[1];
+      if (parameter !== undefined) return new TensorValue(parameter, null, null, true);
+      const setting = object.settings?.get(name);
+      if (setting !== undefined) return setting;
+      const shape = layer.parameters.get(name);
+      if (shape !== undefined)
+        return new TensorValue(zeros(shape, { device: "meta" }), null, null, true);
+      if (name === "bias") return null;
+    }
+    return new Unknown(`${object.cls.name} has no attribute ${name} that is known`);
+  }
+
+  // ## Calls
+
+  #call(node: Extract<Expr, { kind: "call" }>, frame: Frame): Value {
+    const range = frame.file.range(node);
+    if (node.callee.kind === "name" && node.callee.name === "super") {
+      const result = this.#super(node.args, frame);
+      if (result !== null) return result;
+    }
+    const callee = this.evaluate(node.callee, frame);
+    const args = this.#arguments(node.args, frame, range);
+    if (args instanceof Unknown) return args;
+    return this.call(callee, args, range);
+  }
+
+  #super(args: readonly Argument[], frame: Frame): Value | null {
+    const self = frame.locals.get(frame.fn?.parameters.at(0)?.name ?? "");
+    const named = args.length > 0 ? this.evaluate(args[0].value, frame) : frame.fn?.owner;
+    return self instanceof Instance && named instanceof Class ? new Super(self, named) : null;
+  }
+
+  #arguments(nodes: readonly Argument[], frame: Frame, range: SourceRange): Args | Unknown {
+    const positional: Value[] = [];
+    const ranges: (SourceRange | null)[] = [];
+    const named = new Map<string, Value>();
+    const namedRanges = new Map<string, SourceRange>();
+    for (const { name, value: expression } of nodes) {
+      const value = this.evaluate(expression, frame);
+      const at = frame.file.range(expression);
+      if (name === null) {
+        positional.push(value);
+        ranges.push(at);
+      } else if (name === "*") {
+        const items = iterate(this, value);
+        if (items instanceof Unknown) return items;
+        this.bound(positional.length + items.length);
+        positional.push(...items);
+        ranges.push(...items.map(() => null));
+      } else if (name === "**") {
+        if (!(value instanceof Dict)) return new Unknown("the named arguments are not known");
+        for (const [key, item] of value.entries.values()) named.set(show(key), item);
+      } else {
+        named.set(name, value);
+        namedRanges.set(name, at);
+      }
+    }
+    return { positional, named, ranges, namedRanges, range };
+  }
+
+  call(callee: Value, args: Args, range: SourceRange): Value {
+    if (++this.#depth > this.limits.depth) {
+      this.#depth--;
+      throw new Exhausted(`calls are nested more than ${this.limits.depth} deep`);
+    }
+    const outer = this.site;
+    try {
+      if (callee instanceof Unknown) return callee;
+      if (callee instanceof Fn) return this.callFunction(callee, args);
+      if (callee instanceof Bound) {
+        const all = withSelf(callee.self, args);
+        return callee.fn instanceof Fn
+          ? this.callFunction(callee.fn, all)
+          : this.#native(callee.fn, all, range);
+      }
+      if (callee instanceof Native) return this.#native(callee, args, range);
+      if (callee instanceof Class) return this.instantiate(callee, args, range);
+      if (callee instanceof Instance) {
+        const method = callee.cls.find("__call__");
+        if (isModule(callee)) return this.#enter(callee, args, range);
+        if (method instanceof Fn) return this.callFunction(method, withSelf(callee, args));
+      }
+      return new Unknown("what is called here is not known");
+    } finally {
+      this.site = outer;
+      this.#depth--;
+    }
+  }
+
+  #native(native: Native, args: Args, range: SourceRange): Value {
+    const inModule = this.#moduleDepth > 0 && native.name === "forward";
+    if (!inModule) this.site = range;
+    try {
+      return native.call(args);
+    } catch (error) {
+      if (error instanceof NotKnown) return new Unknown(error.message);
+      if (error instanceof ShapeError) throw new Failure(error, range, null, args.positional);
+      throw error;
+    }
+  }
+
+  /** What an operator does, with the place on its error. */
+  #at(node: Span, frame: Frame, body: () => Value): Value {
+    try {
+      return body();
+    } catch (error) {
+      if (error instanceof NotKnown) return new Unknown(error.message);
+      if (error instanceof ShapeError) throw new Failure(error, frame.file.range(node), null, []);
+      throw error;
+    }
+  }
+
+  callFunction(fn: Fn, args: Args): Value {
+    this.step();
+    if (fn.yields) return new Unknown("generators are not followed");
+    const locals: Scope = new Map(fn.defaults);
+    let i = 0;
+    let named = new Map(args.named);
+    for (const { name, kind } of fn.parameters) {
+      if (kind === "rest") {
+        if (name !== "") locals.set(name, tuple(args.positional.slice(i)));
+        i = Infinity;
+      } else if (kind === "named") {
+        const rest = new Dict();
+        for (const [key, value] of named) rest.set(key, value);
+        locals.set(name, rest);
+        named = new Map();
+      } else if (i < args.positional.length) locals.set(name, args.positional[i++]);
+      else {
+        const given = named.get(name);
+        if (given !== undefined) locals.set(name, given);
+        else if (!locals.has(name))
+          locals.set(name, new Unknown(`${fn.name} was not given its argument ${name}`));
+        named.delete(name);
+      }
+    }
+    const frame: Frame = { scopes: [locals, ...fn.scopes], file: fn.file, fn, locals };
+    if (!Array.isArray(fn.body)) return this.evaluate(fn.body as Expr, frame);
+    const signal = this.#block(fn.body as readonly Stmt[], frame);
+    const result = signal === Signal.Return ? this.#returned : null;
+    this.#returned = null;
+    if (!this.firstResult.has(fn)) this.firstResult.set(fn, result);
+    return result;
+  }
+
+  instantiate(cls: Class, args: Args, range: SourceRange): Value {
+    const instance = new Instance(cls);
+    instance.definition = range;
+    const init = cls.find("__init__");
+    if (init instanceof Fn) this.callFunction(init, withSelf(instance, args));
+    else if (init instanceof Native) this.#native(init, withSelf(instance, args), range);
+    if (!this.firstInstance.has(cls)) this.firstInstance.set(cls, instance);
+    return instance;
+  }
+
+  /** A call of a module in the source. */
+  #enter(module: Instance, args: Args, range: SourceRange): Value {
+    if (this.#moduleDepth === 0 && this.recorder === null)
+      this.rootCalls.push({ module, inputs: args.positional, range });
+    if (!this.computing) return new Unknown("the network is only built");
+    this.site = range;
+    return this.forward(module, args);
+  }
+
+  /** Runs a module's `forward`. */
+  forward(module: Instance, args: Args): Value {
+    this.step();
+    if (++this.#moduleDepth > this.limits.depth)
+      throw new Exhausted(`modules are nested more than ${this.limits.depth} deep`);
+    const { site } = this;
+    if (!this.guessing) {
+      const given = { inputs: args.positional, range: site };
+      if (!this.firstInputs.has(module)) this.firstInputs.set(module, given);
+      if (!this.inputsOfClass.has(module.cls)) this.inputsOfClass.set(module.cls, given);
+    }
+    try {
+      const forward = module.cls.find("forward");
+      if (forward instanceof Fn) return this.callFunction(forward, withSelf(module, args));
+      if (forward instanceof Native) return forward.call(withSelf(module, args));
+      return new Unknown(`${module.cls.name} has no forward`);
+    } finally {
+      this.#moduleDepth--;
+    }
+  }
+
+  /** Runs one of PyTorch's own layers and shows it to who looks on. */
+  runLayer(module: Instance, inputs: readonly Value[]): Value {
+    this.step(4);
+    const { layer, site } = this.#layerOf(module);
+    let output: Value;
+    const unknown = inputs.find((input) => input instanceof Unknown);
+    this.recorder?.begin();
+    try {
+      output = unknown ?? layer.forward(inputs, this);
+    } catch (error) {
+      if (error instanceof ShapeError) throw new Failure(error, site, module, inputs);
+      if (!(error instanceof NotKnown)) throw error;
+      output = new Unknown(error.message);
+    }
+    if (output instanceof TensorValue)
+      output = new TensorValue(output.tensor, output.field, module);
+    this.recorder?.layer(module, inputs, output, site);
+    return output;
+  }
+
+  #layerOf(module: Instance) {
+    if (module.layer === null) throw new NotKnown(`${module.cls.name} was not constructed`);
+    return { layer: module.layer, site: this.site };
+  }
+}
+
+const withSelf = (self: Value, args: Args): Args => ({
+  ...args,
+  positional: [self, ...args.positional],
+  ranges: [null, ...args.ranges],
+});
+
+/** Whether it cannot be said if the value is true. */
+const isOpen = (value: Value): boolean => value instanceof Unknown || value instanceof TensorValue;
+
+const asUnknown = (value: Value): Unknown =>
+  value instanceof Unknown ? value : new Unknown("it depends on a tensor's numbers");
+
+export const reasonOf = (error: unknown): string =>
+  error instanceof Error ? error.message : "it failed";
+
+/** The names that a statement would have bound. */
+function boundBy(statement: Stmt): string[] {
+  const names = (target: Expr): string[] =>
+    target.kind === "name"
+      ? [target.name]
+      : target.kind === "tuple" || target.kind === "list"
+        ? target.items.flatMap(names)
+        : [];
+  if (statement.kind === "assign") return statement.targets.flatMap(names);
+  return statement.kind === "class" ? [statement.name] : [];
+}

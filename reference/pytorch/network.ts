@@ -1,0 +1,446 @@
+// # One network
+//
+// A module that the source constructs is run twice on `meta` tensors, with batches of two and of
+// three: what differs is the batch, and is written `N`. What is seen on the way becomes the layers'
+// calls.
+
+import { withDevice } from "../backend.js";
+import { zeros } from "../create.js";
+import type { ShapeError } from "../errors.js";
+import { noGrad } from "../tape.js";
+import { sizeOf } from "../tensor.js";
+import { type Graph, multiplyAdds, trace } from "../trace.js";
+import type {
+  Dim,
+  Finding,
+  LayerCall,
+  NetworkInput,
+  SourceRange,
+  Totals,
+  ValueHint,
+} from "./analysis.js";
+import { Failure, type Interpreter } from "./interpreter.js";
+import { arithmeticOf, type Layer } from "./layers.js";
+import {
+  childrenOf,
+  type Field,
+  type Instance,
+  List,
+  modulesOf,
+  plainArgs,
+  show,
+  TensorValue,
+  Unknown,
+  type Value,
+} from "./values.js";
+
+/** Sizes of one input, the batch's place first. */
+export interface Sizes {
+  readonly sizes: readonly number[];
+  /** Whether it holds whole numbers, such as words. */
+  readonly whole?: boolean;
+}
+
+interface LayerRecord {
+  readonly module: Instance;
+  readonly inputs: readonly Value[];
+  readonly output: Value;
+  readonly call: SourceRange;
+  readonly multiplyAdds: number;
+}
+
+export interface Pass {
+  readonly layers: readonly LayerRecord[];
+  readonly values: readonly { readonly range: SourceRange; readonly value: Value }[];
+  readonly output: Value;
+  readonly failure: Failure | null;
+  readonly multiplyAdds: number;
+}
+
+/** Runs a module on inputs of the given sizes with `batch` in the first place. */
+export function runOnce(
+  run: Interpreter,
+  module: Instance,
+  inputs: readonly Sizes[],
+  batch: number,
+  counted = true,
+): Pass {
+  const layers: (Omit<LayerRecord, "multiplyAdds"> & {
+    from: number;
+    to: number;
+    extra: number;
+  })[] = [];
+  const values: { range: SourceRange; value: Value }[] = [];
+  let failure: Failure | null = null;
+  const body = (stepsSoFar: () => number): Value => {
+    let from = 0;
+    let extra = 0;
+    run.extraMultiplyAdds = 0;
+    run.recorder = {
+      begin() {
+        [from, extra] = [stepsSoFar(), run.extraMultiplyAdds];
+      },
+      layer(layer, given, output, call) {
+        layers.push({
+          ...{ module: layer, inputs: given, output, call, from, to: stepsSoFar() },
+          extra: run.extraMultiplyAdds - extra,
+        });
+      },
+      assign: (range, value) => values.push({ range, value }),
+    };
+    run.site = module.definition ?? run.site;
+    run.guessing = !counted;
+    const tensors = inputs.map(({ sizes, whole }) => {
+      const shape = [batch, ...sizes];
+      const field: Field | null = shape.length === 4 ? { size: [1, 1], jump: [1, 1] } : null;
+      return new TensorValue(zeros(shape, { dtype: whole ? "int64" : "float32" }), field);
+    });
+    try {
+      return run.attempt(() => run.forward(module, plainArgs(tensors)));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      failure = error;
+      return new Unknown(error.message);
+    } finally {
+      run.recorder = null;
+      run.guessing = false;
+    }
+  };
+  const { graph, result } = withDevice("meta", () =>
+    noGrad(() => (counted ? trace(body) : { graph: null, result: body(() => 0) })),
+  );
+  const products = (from: number, to: number) => (graph === null ? 0 : productsOf(graph, from, to));
+  return {
+    layers: layers.map(({ from, to, extra, ...rest }) => ({
+      ...rest,
+      multiplyAdds: products(from, to) + extra,
+    })),
+    values,
+    output: result,
+    failure,
+    multiplyAdds: products(0, graph?.nodes.length ?? 0) + run.extraMultiplyAdds,
+  };
+}
+
+function productsOf(graph: Graph, from: number, to: number): number {
+  let sum = 0;
+  for (let i = from; i < to; i++) sum += multiplyAdds(graph, graph.nodes[i]);
+  return sum;
+}
+
+// ## Two passes, one answer
+
+const [two, three] = [2, 3];
+
+/** `N`, where the sizes grow with the batch. */
+function dim(a: number, b: number | undefined): Dim {
+  if (b === undefined || a === b) return a;
+  const slope = b - a;
+  const rest = a - two * slope;
+  const times = slope === 1 ? "N" : `N·${slope}`;
+  return rest === 0 ? times : `${times} ${rest < 0 ? "−" : "+"} ${Math.abs(rest)}`;
+}
+
+const dims = (a: TensorValue, b: Value | undefined): Dim[] =>
+  a.shape.map((d, i) => dim(d, b instanceof TensorValue ? b.shape.at(i) : undefined));
+
+const tensorIn = (value: Value | undefined): TensorValue | null =>
+  value instanceof TensorValue ? value : value instanceof List ? tensorIn(value.items.at(0)) : null;
+
+/** A quantity that grows evenly with the batch, for `n` images. */
+const forBatch = (a: number, b: number | undefined, n: number): number =>
+  b === undefined ? (a / two) * n : a + (b - a) * (n - two);
+
+const bytes = (value: Value, inputs: readonly Value[]): number => {
+  if (value instanceof List)
+    return value.items.reduce<number>((sum, v) => sum + bytes(v, inputs), 0);
+  if (!(value instanceof TensorValue)) return 0;
+  const { storage, shape } = value.tensor;
+  const shared = inputs.some((v) => v instanceof TensorValue && v.tensor.storage === storage);
+  return shared ? 0 : sizeOf(shape) * 4;
+};
+
+export interface Outcome {
+  readonly calls: readonly LayerCall[];
+  readonly values: readonly ValueHint[];
+  readonly output: readonly Dim[] | null;
+  readonly totals: Totals;
+  readonly failed: Finding | null;
+  readonly notes: readonly Finding[];
+}
+
+/** Everything about a network on inputs of the given sizes. */
+export function inspect(
+  run: Interpreter,
+  module: Instance,
+  inputs: readonly Sizes[],
+  source: NetworkInput["source"],
+  batch: number,
+  text: string,
+): Outcome {
+  const a = runOnce(run, module, inputs, two);
+  const b = runOnce(run, module, inputs, three);
+  // Where both went the same way, the same places answer each other.
+  const alike = a.layers.length === b.layers.length && a.values.length === b.values.length;
+  const paths = modulesOf(module);
+  const seen = new Set<Instance>();
+  let activationBytes = 0;
+  const calls = a.layers.map((record, i): LayerCall => {
+    const other = alike ? b.layers[i] : undefined;
+    const { module: layer, inputs: given, output } = record;
+    const { parameters, formula } = parametersOf(layer.layer);
+    const shared = seen.has(layer);
+    seen.add(layer);
+    const first = tensorIn(given.at(0));
+    const out = tensorIn(output);
+    const { window } = layer.layer!;
+    const memory = forBatch(
+      bytes(output, given),
+      other && bytes(other.output, other.inputs),
+      batch,
+    );
+    activationBytes += memory;
+    const unknown = output instanceof Unknown ? output.reason : undefined;
+    return {
+      path: paths.get(layer) ?? "",
+      className: layer.cls.name,
+      printed: printedOf(layer),
+      inputs: given.flatMap((value, k) =>
+        value instanceof TensorValue ? [dims(value, other?.inputs.at(k))] : [],
+      ),
+      output: out && dims(out, tensorIn(other?.output) ?? undefined),
+      ...(unknown === undefined ? {} : { unknown }),
+      arithmetic: window !== undefined && first !== null ? arithmeticOf(window, first.shape) : [],
+      parameters,
+      parameterFormula: formula,
+      shared,
+      multiplyAdds: forBatch(record.multiplyAdds, other?.multiplyAdds, batch),
+      activationBytes: memory,
+      receptiveField: out?.field?.size ?? null,
+      definition: layer.definition ?? record.call,
+      call: record.call,
+    };
+  });
+  const values = a.values.map(({ range, value }, i): ValueHint => {
+    if (value instanceof TensorValue)
+      return { range, shape: dims(value, alike ? b.values[i].value : undefined) };
+    return { range, shape: null, unknown: value instanceof Unknown ? value.reason : "unknown" };
+  });
+  const out = tensorIn(a.output);
+  const output = out && dims(out, tensorIn(b.output) ?? undefined);
+  const failed = a.failure && findingOf(a.failure, a, b);
+  const complete = failed === null && out !== null && calls.every((c) => c.output !== null);
+  return {
+    calls,
+    values,
+    output,
+    totals: {
+      ...countParameters(module),
+      multiplyAdds: forBatch(a.multiplyAdds, alike ? b.multiplyAdds : undefined, batch),
+      activationBytes,
+      complete,
+    },
+    failed,
+    notes: notesOn(a, module, complete, source, text),
+  };
+}
+
+// ## Parameters
+
+function parametersOf(layer: Layer | null): { parameters: number; formula: string } {
+  const shapes = [...(layer?.parameters.values() ?? [])];
+  return {
+    parameters: shapes.reduce((sum, shape) => sum + sizeOf(shape), 0),
+    formula:
+      layer?.parameterFormula ??
+      (shapes.length === 0 ? "0" : shapes.map((shape) => shape.join("·")).join(" + ")),
+  };
+}
+
+function countParameters(module: Instance): { parameters: number; trainable: number } {
+  let [parameters, trainable] = [0, 0];
+  const seen = new Set<object>();
+  for (const part of modulesOf(module).keys()) {
+    const own = parametersOf(part.layer).parameters;
+    parameters += own;
+    trainable += own;
+    for (const value of part.attributes.values())
+      if (value instanceof TensorValue && value.isParameter && !seen.has(value.tensor)) {
+        seen.add(value.tensor);
+        parameters += value.tensor.size;
+        if (value.requiresGrad) trainable += value.tensor.size;
+      }
+  }
+  return { parameters, trainable };
+}
+
+// ## The printed form
+
+/** What PyTorch prints for a module. */
+export function printedOf(module: Instance, depth = 0): string {
+  if (depth > 50) return "…";
+  const name = module.cls.name;
+  const extra = module.layer?.extra ?? "";
+  const moved = (text: string) => text.replaceAll("\n", "\n  ");
+  const children = [...module.attributes].filter(([, child]) =>
+    childrenOf(module).some(([, c]) => c === child),
+  );
+  const texts = children.map(([key, child]) => [
+    key,
+    moved(printedOf(child as Instance, depth + 1)),
+  ]);
+  const isList = module.cls.lineage.some((c) => c.name === "ModuleList" && c.file === null);
+  const lines = isList
+    ? runs(texts)
+    : [...(module.layer?.inner ?? []), ...texts.map(([key, text]) => `(${key}): ${text}`)];
+  const parameters = [...module.attributes].flatMap(([key, value]) =>
+    module.cls.name === "ParameterList" && value instanceof TensorValue
+      ? [`(${key}): Parameter containing: [torch.float32 of size ${value.shape.join("x")}]`]
+      : [],
+  );
+  lines.push(...parameters);
+  if (lines.length === 0) return `${name}(${extra})`;
+  if (extra !== "") lines.unshift(extra);
+  return `${name}(\n  ${lines.join("\n  ")}\n)`;
+}
+
+/** Neighbours of a list that print alike stand together. */
+function runs(texts: string[][]): string[] {
+  const groups: { first: number; last: number; text: string }[] = [];
+  texts.forEach(([, text], i) => {
+    const group = groups.at(-1);
+    if (group?.text === text) group.last = i;
+    else groups.push({ first: i, last: i, text });
+  });
+  return groups.map(({ first, last, text }) =>
+    first === last ? `(${first}): ${text}` : `(${first}-${last}): ${last - first + 1} x ${text}`,
+  );
+}
+
+// ## Findings
+
+/** `N×16×5×5`. */
+export const showDims = (shape: readonly Dim[]): string => shape.join("×");
+
+export function findingOf(failure: Failure, a?: Pass, b?: Pass): Finding {
+  const { error, module, inputs } = failure;
+  const { argument, expected, actual } = error;
+  const range = (argument !== undefined && module?.argumentRanges.get(argument)) || null;
+  const other = b?.failure?.inputs.at(0);
+  const arrived = tensorIn(inputs.at(0));
+  const shape = arrived === null ? "" : ` (the input is ${showDims(dims(arrived, other))})`;
+  const who = module === null ? "" : `${module.cls.name}: `;
+  const literal = range !== null && actual !== undefined && range.end - range.start < 8;
+  const last = a?.layers.at(-1);
+  const from = arrived?.madeBy ?? (module === null ? null : (last?.module ?? null));
+  return {
+    severity: "error",
+    code: "shape",
+    message: `${who}${plain(error)}${shape}`,
+    range: range ?? module?.definition ?? failure.range,
+    ...(expected === undefined ? {} : { expected: String(expected) }),
+    ...(actual === undefined ? {} : { got: String(actual) }),
+    related: [
+      ...(from?.definition
+        ? [{ range: from.definition, message: `${from.cls.name} comes before it` }]
+        : []),
+      { range: failure.range, message: "it is called here" },
+    ],
+    ...(literal && argument !== undefined && settable.has(argument)
+      ? {
+          fix: {
+            title: `Set ${argument} to ${actual}`,
+            edits: [{ range, text: String(actual) }],
+          },
+        }
+      : {}),
+  };
+}
+
+/** Without the paths and names that the library puts before its messages. */
+const plain = ({ message, operation }: ShapeError): string =>
+  operation === undefined
+    ? message
+    : message.slice(message.indexOf(`${operation}: `) + operation.length + 2);
+
+const settable: ReadonlySet<string> = new Set([
+  ...["in_features", "in_channels", "num_features", "num_channels", "input_size"],
+  ...["normalized_shape", "embed_dim"],
+]);
+
+/** What is legal, but probably not meant. */
+function notesOn(
+  { layers, output, failure }: Pass,
+  root: Instance,
+  complete: boolean,
+  source: NetworkInput["source"],
+  text: string,
+): Finding[] {
+  const notes: Finding[] = [];
+  const add = (
+    code: Finding["code"],
+    module: Instance,
+    message: string,
+    argument?: string,
+    fix?: Finding["fix"],
+  ) => {
+    const range = (argument && module.argumentRanges.get(argument)) || module.definition;
+    if (range === null) return;
+    notes.push({ severity: "note", code, message, range, related: [], ...(fix ? { fix } : {}) });
+  };
+  const paths = modulesOf(root);
+  for (const { module, inputs } of layers) {
+    const [x] = inputs;
+    const before = x instanceof TensorValue ? x.madeBy : null;
+    const is = (m: Instance | null, name: RegExp) => m !== null && name.test(m.cls.name);
+    if (
+      is(module, /^BatchNorm/) &&
+      is(before, /^Conv\dd$/) &&
+      before!.settings?.get("bias") === true
+    )
+      add(
+        "bias-before-batch-norm",
+        before!,
+        "its bias does nothing: the batch normalisation after it takes the mean away; bias=False saves " +
+          `${show(before!.settings.get("out_channels") ?? null)} parameters`,
+      );
+    const sibling = (m: Instance) => (paths.get(m) ?? "").replace(/[^.]*$/, "");
+    const neighbours = before !== null && sibling(before) === sibling(module);
+    if (is(module, /^Linear$/) && is(before, /^Linear$/) && neighbours)
+      add("no-relu", module, "two linear layers with nothing between them are one linear layer");
+    const { window } = module.layer!;
+    if (window !== undefined && x instanceof TensorValue && source !== "assumed")
+      for (const axis of [0, 1] as const) {
+        const size = x.shape[axis + 2];
+        const [k, s, p] = [window.kernel[axis], window.stride[axis], window.padding[axis]];
+        const lost = (size + 2 * p - k) % s;
+        if (k !== s || lost === 0 || window.ceilMode || window.dilation[axis] !== 1) continue;
+        const what = axis === 0 ? "row" : "column";
+        const many = lost === 1 ? `the last ${what} is` : `the last ${lost} ${what}s are`;
+        add("odd-size", module, `${many} never seen: ${size} does not divide by ${s}`);
+        break;
+      }
+  }
+  const last = layers.at(-1);
+  if (
+    failure === null &&
+    last?.output instanceof TensorValue &&
+    output instanceof TensorValue &&
+    last.output.tensor === output.tensor &&
+    /^(Log)?Softmax$/.test(last.module.cls.name) &&
+    /CrossEntropyLoss|cross_entropy/.test(text)
+  )
+    add(
+      "softmax-before-cross-entropy",
+      last.module,
+      "the cross-entropy loss takes the softmax itself; twice makes learning slow",
+    );
+  if (complete) {
+    const used = new Set(layers.map(({ module }) => module));
+    for (const [module, path] of paths)
+      if (module.layer !== null && !used.has(module) && !module.cls.name.endsWith("Loss"))
+        add("unused-layer", module, `${path} is never used in forward`);
+  }
+  const unique = new Map(notes.map((n) => [`${n.code} ${n.range.start} ${n.range.end}`, n]));
+  return [...unique.values()];
+}

@@ -1,0 +1,799 @@
+// # Functions of tensors
+//
+// One table serves `torch.relu(x)`, `F.relu(x)` and `x.relu()`. What the library computes, it
+// computes here too; of the rest the shapes are known.
+
+import { broadcastShape } from "../broadcast.js";
+import { zeros } from "../create.js";
+import { ShapeError } from "../errors.js";
+import * as ops from "../ops/index.js";
+import { sizeOf, type Tensor } from "../tensor.js";
+import { windowOf } from "../window.js";
+import { binary, iterate, product } from "./arithmetic.js";
+import type { Interpreter } from "./interpreter.js";
+import {
+  joined,
+  layers,
+  NotKnown,
+  pixelShuffled,
+  resized,
+  Settings,
+  shaped,
+  tensorOf,
+  throughWindow,
+  truth,
+} from "./layers.js";
+import {
+  type Args,
+  Bound,
+  Dict,
+  type Field,
+  Float,
+  keyOf,
+  List,
+  Native,
+  Raised,
+  show,
+  TensorValue,
+  tuple,
+  Unknown,
+  type Value,
+} from "./values.js";
+
+/** Binds a call's arguments to the names of a signature such as `input, dim=None, *rest`. */
+export function bind(name: string, signature: string, args: Args): Settings {
+  const values = new Map<string, Value>();
+  let i = 0;
+  for (const { name: parameter, standard } of parsed(signature)) {
+    if (parameter.startsWith("**")) continue;
+    if (parameter.startsWith("*")) {
+      values.set(parameter.slice(1), tuple(args.positional.slice(i)));
+      i = args.positional.length;
+    } else if (i < args.positional.length) values.set(parameter, args.positional[i++]);
+    else {
+      const given = args.named.get(parameter) ?? standard;
+      if (given === undefined) throw new NotKnown(`${name} was not given its ${parameter}`);
+      values.set(parameter, given);
+    }
+  }
+  return new Settings(name, values);
+}
+
+interface Parameter {
+  readonly name: string;
+  readonly standard: Value | undefined;
+}
+
+const signatures = new Map<string, readonly Parameter[]>();
+
+export function parsed(signature: string): readonly Parameter[] {
+  const known = signatures.get(signature);
+  if (known !== undefined) return known;
+  const result = signature.split(", ").flatMap((text): Parameter[] => {
+    if (text === "") return [];
+    const at = text.indexOf("=");
+    if (at === -1) return [{ name: text, standard: undefined }];
+    return [{ name: text.slice(0, at), standard: literal(text.slice(at + 1)) }];
+  });
+  signatures.set(signature, result);
+  return result;
+}
+
+function literal(text: string): Value {
+  if (text === "None") return null;
+  if (text === "True" || text === "False") return text === "True";
+  if (text.startsWith("'")) return text.slice(1, -1);
+  return /[.e]/.test(text) ? new Float(Number(text)) : Number(text);
+}
+
+type Body = (s: Settings, run: Interpreter) => Value;
+
+const input = (s: Settings): TensorValue => tensorOf(s.get("input"), "the input");
+
+const axisIn = (x: TensorValue, dim: number, more = 0): number => {
+  const axes = x.shape.length + more;
+  if (dim < -axes || dim >= axes)
+    throw new ShapeError(`axis ${dim} does not exist among ${axes}`, "dim", axes, dim);
+  return dim < 0 ? dim + axes : dim;
+};
+
+const same =
+  (name: string): Body =>
+  (s, run) => {
+    const x = input(s);
+    return shaped(x.shape, x.field, run, name);
+  };
+
+const through =
+  (op: (x: Tensor) => Tensor): Body =>
+  (s) => {
+    const x = input(s);
+    return new TensorValue(op(x.tensor), x.field);
+  };
+
+/** The sizes of `view(2, -1)` as of `view((2, -1))`. */
+function sizesOf(value: Value): number[] {
+  const items = value instanceof List ? value.items : [value];
+  const inner = items.length === 1 && items[0] instanceof List ? items[0].items : items;
+  return inner.map((item) => new Settings("view", new Map([["size", item]])).int("size"));
+}
+
+function reduced(name: string, real: ((x: Tensor, o: ops.ReduceOptions) => Tensor) | null): Body {
+  return (s, run) => {
+    const x = input(s);
+    const given = s.get("dim");
+    const keepdim = truth(s.get("keepdim"));
+    const dims =
+      given === null ? x.shape.map((_, i) => i) : sizesOf(given).map((dim) => axisIn(x, dim));
+    if (real !== null && x.tensor.dtype === "float32")
+      return new TensorValue(real(x.tensor, { dim: dims, keepdim }));
+    const shape = x.shape.flatMap((d, i) => (dims.includes(i) ? (keepdim ? [1] : []) : [d]));
+    return shaped(shape, null, run, name);
+  };
+}
+
+/** `max` of all is a tensor, of an axis a pair. */
+const extreme =
+  (name: string): Body =>
+  (s, run) => {
+    const dim = s.get("dim");
+    if (dim instanceof TensorValue) return binary(run, "-", s.get("input"), dim);
+    const result = reduced(name, null)(s, run);
+    return dim === null ? result : tuple([result, result]);
+  };
+
+function listOf(value: Value, run: Interpreter): TensorValue[] {
+  const items = iterate(run, value);
+  if (items instanceof Unknown) throw new NotKnown(items.reason);
+  return items.map((item) => tensorOf(item, "an item"));
+}
+
+const fieldsOf = (list: readonly TensorValue[]): Field | null =>
+  joined(list.filter((t) => !t.isParameter).map((t) => t.field));
+
+/** `F.max_pool2d` is what `nn.MaxPool2d` does. */
+const layer = (name: string, signature: string): [string, Body] => {
+  const entry = layers.get(name)!;
+  return [
+    signature,
+    (s, run) => {
+      const own = parsed(entry.signature).map(({ name: key, standard }) => {
+        const value = s.values.has(key) ? s.get(key) : (standard ?? null);
+        return [key, value] as const;
+      });
+      return entry.make(new Settings(name, new Map(own))).forward([s.get("input")], run);
+    },
+  ];
+};
+
+const permuted = (x: TensorValue, dims: readonly number[]): TensorValue =>
+  new TensorValue(ops.permute(x.tensor, { dims }));
+
+const reshaped = (x: TensorValue, shape: readonly number[]): TensorValue =>
+  new TensorValue(ops.reshape(x.tensor, { shape }));
+
+const parts = (x: TensorValue, lengths: readonly number[], dim: number): Value => {
+  let start = 0;
+  return tuple(
+    lengths.map((length) => {
+      const y = ops.narrow(x.tensor, { dim, start, length });
+      start += length;
+      return new TensorValue(y, dim === 1 ? x.field : null);
+    }),
+  );
+};
+
+const created: [string, Body] = ["*size", (s) => fresh(sizesOf(s.get("size")))];
+
+const fresh = (shape: readonly number[], int = false): TensorValue => {
+  if (shape.length > 16 || sizeOf(shape) > Number.MAX_SAFE_INTEGER)
+    throw new NotKnown("the tensor is too large");
+  const dtype = int ? "int64" : "float32";
+  const field: Field | null = shape.length === 4 ? { size: [1, 1], jump: [1, 1] } : null;
+  return new TensorValue(zeros(shape, { dtype, device: "meta" }), field);
+};
+
+const operator = (op: string): [string, Body] => [
+  "input, other",
+  (s, run) => binary(run, op, s.get("input"), s.get("other")),
+];
+
+const table: Record<string, [signature: string, body: Body]> = {
+  relu: ["input, inplace=False", through(ops.relu)],
+  relu_: ["input", through(ops.relu)],
+  sigmoid: ["input", through(ops.sigmoid)],
+  tanh: ["input", through(ops.tanh)],
+  softmax: [
+    "input, dim=None",
+    (s) => new TensorValue(ops.softmax(input(s).tensor, { dim: s.int("dim") }), input(s).field),
+  ],
+  log_softmax: [
+    "input, dim=None",
+    (s) => new TensorValue(ops.logSoftmax(input(s).tensor, { dim: s.int("dim") }), input(s).field),
+  ],
+  // Networks are looked at as they evaluate, where dropout hands through.
+  dropout: ["input, p=0.5, training=True, inplace=False", (s) => input(s)],
+  dropout2d: ["input, p=0.5, training=True, inplace=False", (s) => input(s)],
+  flatten: [
+    "input, start_dim=0, end_dim=-1",
+    (s) =>
+      new TensorValue(
+        ops.flatten(input(s).tensor, { startDim: s.int("start_dim"), endDim: s.int("end_dim") }),
+      ),
+  ],
+  view: ["input, *size", (s) => reshaped(input(s), sizesOf(s.get("size")))],
+  reshape: ["input, *size", (s) => reshaped(input(s), sizesOf(s.get("size")))],
+  view_as: ["input, other", (s) => reshaped(input(s), tensorOf(s.get("other"), "other").shape)],
+  unflatten: [
+    "input, dim, sizes",
+    (s) => {
+      const x = input(s);
+      const dim = axisIn(x, s.int("dim"));
+      return reshaped(x, [
+        ...x.shape.slice(0, dim),
+        ...sizesOf(s.get("sizes")),
+        ...x.shape.slice(dim + 1),
+      ]);
+    },
+  ],
+  permute: [
+    "input, *dims",
+    (s) => {
+      const x = input(s);
+      return permuted(
+        x,
+        sizesOf(s.get("dims")).map((dim) => axisIn(x, dim)),
+      );
+    },
+  ],
+  transpose: [
+    "input, dim0, dim1",
+    (s) => {
+      const x = input(s);
+      const [a, b] = [axisIn(x, s.int("dim0")), axisIn(x, s.int("dim1"))];
+      return permuted(
+        x,
+        x.shape.map((_, i) => (i === a ? b : i === b ? a : i)),
+      );
+    },
+  ],
+  t: [
+    "input",
+    (s) =>
+      permuted(
+        input(s),
+        input(s)
+          .shape.map((_, i) => i)
+          .reverse(),
+      ),
+  ],
+  unsqueeze: [
+    "input, dim",
+    (s) => {
+      const x = input(s);
+      return reshaped(x, x.shape.toSpliced(axisIn(x, s.int("dim"), 1), 0, 1));
+    },
+  ],
+  squeeze: [
+    "input, dim=None",
+    (s) => {
+      const x = input(s);
+      const dims = s.get("dim") === null ? null : sizesOf(s.get("dim")).map((d) => axisIn(x, d));
+      return reshaped(
+        x,
+        x.shape.filter((d, i) => d !== 1 || (dims !== null && !dims.includes(i))),
+      );
+    },
+  ],
+  expand: [
+    "input, *size",
+    (s, run) => {
+      const x = input(s);
+      const sizes = sizesOf(s.get("size"));
+      const offset = sizes.length - x.shape.length;
+      const shape = sizes.map((d, i) => (d === -1 ? x.shape[i - offset] : d));
+      x.shape.forEach((d, i) => {
+        if (d !== 1 && d !== shape[i + offset])
+          throw new ShapeError(`a size of ${d} cannot become ${shape[i + offset]}`, "size", d);
+      });
+      return shaped(shape, null, run, "expand");
+    },
+  ],
+  expand_as: [
+    "input, other",
+    (s, run) =>
+      shaped(
+        broadcastShape(input(s).shape, tensorOf(s.get("other"), "other").shape),
+        null,
+        run,
+        "expand_as",
+      ),
+  ],
+  repeat: [
+    "input, *sizes",
+    (s, run) => {
+      const [x, times] = [input(s), sizesOf(s.get("sizes"))];
+      const offset = times.length - x.shape.length;
+      return shaped(
+        times.map((k, i) => k * (x.shape[i - offset] ?? 1)),
+        null,
+        run,
+        "repeat",
+      );
+    },
+  ],
+  size: [
+    "input, dim=None",
+    (s) => {
+      const x = input(s);
+      return s.get("dim") === null ? tuple([...x.shape]) : x.shape[axisIn(x, s.int("dim"))];
+    },
+  ],
+  dim: ["input", (s) => input(s).shape.length],
+  numel: ["input", (s) => sizeOf(input(s).shape)],
+  mean: ["input, dim=None, keepdim=False", reduced("mean", ops.mean)],
+  sum: ["input, dim=None, keepdim=False", reduced("sum", ops.sum)],
+  amax: ["input, dim=None, keepdim=False", reduced("amax", null)],
+  amin: ["input, dim=None, keepdim=False", reduced("amin", null)],
+  var: ["input, dim=None, keepdim=False", reduced("var", null)],
+  std: ["input, dim=None, keepdim=False", reduced("std", null)],
+  argmax: ["input, dim=None, keepdim=False", reduced("argmax", null)],
+  norm: ["input, p=None, dim=None, keepdim=False", reduced("norm", null)],
+  max: ["input, dim=None, keepdim=False", extreme("max")],
+  min: ["input, dim=None, keepdim=False", extreme("min")],
+  cat: [
+    "tensors, dim=0",
+    (s, run) => {
+      const list = listOf(s.get("tensors"), run);
+      if (list.length === 0) throw new NotKnown("nothing is put together");
+      return new TensorValue(
+        ops.concat(
+          list.map((t) => t.tensor),
+          { dim: axisIn(list[0], s.int("dim")) },
+        ),
+        fieldsOf(list),
+      );
+    },
+  ],
+  stack: [
+    "tensors, dim=0",
+    (s, run) => {
+      const list = listOf(s.get("tensors"), run);
+      if (list.length === 0) throw new NotKnown("nothing is put together");
+      const dim = axisIn(list[0], s.int("dim"), 1);
+      const raised = list.map((t) => reshaped(t, t.shape.toSpliced(dim, 0, 1)).tensor);
+      return new TensorValue(ops.concat(raised, { dim }), fieldsOf(list));
+    },
+  ],
+  chunk: [
+    "input, chunks, dim=0",
+    (s) => {
+      const x = input(s);
+      const dim = axisIn(x, s.int("dim"));
+      const length = Math.max(1, Math.ceil(x.shape[dim] / Math.max(1, s.int("chunks"))));
+      return parts(x, pieces(x.shape[dim], length), dim);
+    },
+  ],
+  split: [
+    "input, size, dim=0",
+    (s) => {
+      const x = input(s);
+      const dim = axisIn(x, s.int("dim"));
+      const size = s.get("size");
+      const lengths = size instanceof List ? sizesOf(size) : pieces(x.shape[dim], s.int("size"));
+      return parts(x, lengths, dim);
+    },
+  ],
+  unbind: [
+    "input, dim=0",
+    (s, run) => {
+      const x = input(s);
+      const dim = axisIn(x, s.int("dim"));
+      run.bound(x.shape[dim]);
+      return tuple(
+        Array.from({ length: x.shape[dim] }, (_, start) =>
+          reshaped(
+            new TensorValue(ops.narrow(x.tensor, { dim, start, length: 1 })),
+            x.shape.toSpliced(dim, 1),
+          ),
+        ),
+      );
+    },
+  ],
+  narrow: [
+    "input, dim, start, length",
+    (s) => {
+      const [dim, start, length] = [s.int("dim"), s.int("start"), s.int("length")];
+      return new TensorValue(ops.narrow(input(s).tensor, { dim, start, length }), input(s).field);
+    },
+  ],
+  select: [
+    "input, dim, index",
+    (s, run) => {
+      const x = input(s);
+      const shape = x.shape.toSpliced(axisIn(x, s.int("dim")), 1);
+      return shaped(shape, null, run, "select");
+    },
+  ],
+  pad: [
+    "input, pad, mode='constant', value=None",
+    (s, run) => {
+      const x = input(s);
+      const padding = sizesOf(s.get("pad"));
+      if (s.get("mode") === "constant" && s.get("value") === null)
+        return new TensorValue(ops.pad(x.tensor, { padding }), x.field);
+      const shape = x.shape.map((d, i) => {
+        const at = 2 * (x.shape.length - 1 - i);
+        return d + (padding[at] ?? 0) + (padding[at + 1] ?? 0);
+      });
+      return shaped(shape, x.field, run, "pad");
+    },
+  ],
+  linear: [
+    "input, weight, bias=None",
+    (s) => {
+      const bias = s.get("bias");
+      const weight = tensorOf(s.get("weight"), "the weight");
+      return new TensorValue(
+        ops.linear(
+          input(s).tensor,
+          weight.tensor,
+          bias instanceof TensorValue ? bias.tensor : null,
+        ),
+      );
+    },
+  ],
+  conv2d: [
+    "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
+    (s) => {
+      const [x, weight] = [input(s), tensorOf(s.get("weight"), "the weight")];
+      const bias = s.get("bias");
+      const two = (name: string) => s.axes(name, 2) as [number, number];
+      const options = { stride: two("stride"), padding: two("padding"), dilation: two("dilation") };
+      const y = ops.conv2d(
+        x.tensor,
+        weight.tensor,
+        bias instanceof TensorValue ? bias.tensor : null,
+        {
+          ...options,
+          groups: s.int("groups"),
+        },
+      );
+      const [, , k, l] = weight.shape;
+      return new TensorValue(
+        y,
+        throughWindow(x.field, windowOf({ kernelSize: [k, l], ...options })),
+      );
+    },
+  ],
+  interpolate: [
+    "input, size=None, scale_factor=None, mode='nearest', align_corners=None",
+    (s, run) => resized(input(s), s.get("size"), s.get("scale_factor"), run, "interpolate"),
+  ],
+  pixel_shuffle: [
+    "input, upscale_factor",
+    (s, run) => pixelShuffled(input(s), s.int("upscale_factor"), true, run),
+  ],
+  max_pool2d: layer(
+    "MaxPool2d",
+    "input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False",
+  ),
+  avg_pool2d: layer(
+    "AvgPool2d",
+    "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True",
+  ),
+  max_pool1d: layer("MaxPool1d", "input, kernel_size, stride=None, padding=0"),
+  avg_pool1d: layer("AvgPool1d", "input, kernel_size, stride=None, padding=0"),
+  adaptive_avg_pool2d: layer("AdaptiveAvgPool2d", "input, output_size"),
+  adaptive_max_pool2d: layer("AdaptiveMaxPool2d", "input, output_size"),
+  adaptive_avg_pool1d: layer("AdaptiveAvgPool1d", "input, output_size"),
+  glu: [
+    "input, dim=-1",
+    (s, run) => {
+      const x = input(s);
+      const dim = axisIn(x, s.int("dim"));
+      return shaped(x.shape.with(dim, x.shape[dim] / 2), x.field, run, "glu");
+    },
+  ],
+  matmul: ["input, other", (s, run) => product(run, s.get("input"), s.get("other"))],
+  bmm: ["input, other", (s, run) => product(run, s.get("input"), s.get("other"))],
+  mm: ["input, other", (s, run) => product(run, s.get("input"), s.get("other"))],
+  add: operator("+"),
+  add_: operator("+"),
+  sub: operator("-"),
+  mul: operator("*"),
+  mul_: operator("*"),
+  multiply: operator("*"),
+  div: operator("/"),
+  div_: operator("/"),
+  pow: operator("**"),
+  maximum: operator("-"),
+  minimum: operator("-"),
+  masked_fill: ["input, mask, value", same("masked_fill")],
+  roll: ["input, shifts, dims=None", same("roll")],
+  flip: ["input, dims", same("flip")],
+  normalize: ["input, p=2.0, dim=1", same("normalize")],
+  layer_norm: ["input, normalized_shape, weight=None, bias=None", same("layer_norm")],
+  scaled_dot_product_attention: [
+    "query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None",
+    (s, run) => {
+      const [q, k, v] = ["query", "key", "value"].map((name) => tensorOf(s.get(name), name));
+      const [l, e] = q.shape.slice(-2);
+      const batch = q.shape.slice(0, -2).reduce((p, d) => p * d, 1);
+      run.addMultiplyAdds(batch * l * k.shape.at(-2)! * (e + v.shape.at(-1)!));
+      return shaped([...q.shape.slice(0, -1), v.shape.at(-1)!], null, run, "attention");
+    },
+  ],
+  einsum: ["equation, *operands", (s, run) => einsum(s, run)],
+  // ## Tensors from nothing
+  rand: created,
+  randn: created,
+  zeros: created,
+  ones: created,
+  empty: created,
+  full: ["size, fill_value", (s) => fresh(sizesOf(s.get("size")))],
+  randint: [
+    "low, high=None, size=None",
+    (s) => fresh(sizesOf(s.get("size") ?? s.get("high")), true),
+  ],
+  normal: ["mean, std=None, size=None", (s) => fresh(sizesOf(s.get("size")))],
+  arange: [
+    "start, end=None, step=1",
+    (s) => {
+      const [from, to] =
+        s.get("end") === null ? [0, s.float("start")] : [s.float("start"), s.float("end")];
+      return fresh([Math.max(0, Math.ceil((to - from) / s.float("step")))], true);
+    },
+  ],
+  linspace: ["start, end, steps=100", (s) => fresh([s.int("steps")])],
+  tensor: ["data", (s) => fresh(nested(s.get("data")))],
+  zeros_like: ["input", (s) => fresh(input(s).shape)],
+  ones_like: ["input", (s) => fresh(input(s).shape)],
+  rand_like: ["input", (s) => fresh(input(s).shape)],
+  randn_like: ["input", (s) => fresh(input(s).shape)],
+  item: ["input", () => new Unknown("it depends on a tensor's numbers")],
+  long: ["input", (s) => fresh(input(s).shape, true)],
+  int: ["input", (s) => fresh(input(s).shape, true)],
+};
+
+// What only changes the numbers, where they are or how they are kept.
+for (const name of [
+  ...["contiguous", "clone", "detach", "to", "cuda", "cpu", "float", "half", "double", "type"],
+  ...["requires_grad_", "type_as", "data", "bfloat16"],
+])
+  table[name] = ["input, *rest", (s) => s.get("input")];
+for (const name of [
+  ...["gelu", "silu", "mish", "hardswish", "hardsigmoid", "hardtanh", "relu6", "leaky_relu", "elu"],
+  ...["selu", "prelu", "softplus", "logsigmoid", "clamp", "clip", "abs", "exp", "log", "sqrt"],
+  ...["rsqrt", "sin", "cos", "neg", "square", "cumsum", "local_response_norm", "clamp_", "exp_"],
+  ...["alpha_dropout", "dropout1d", "dropout3d", "batch_norm", "group_norm", "instance_norm"],
+  ...["bernoulli", "bernoulli_", "floor", "floor_", "sigmoid_", "tanh_", "sort", "tril", "triu"],
+  ...["log1p", "expm1", "erf", "sign", "round", "uniform_", "normal_", "fill_", "softmin"],
+])
+  table[name] ??= ["input, *rest", same(name)];
+table.concat = table.concatenate = table.cat;
+table.dropout_ = table.dropout;
+table.swapaxes = table.transpose;
+
+const pieces = (size: number, length: number): number[] => {
+  if (length < 1) throw new NotKnown("pieces of no length");
+  return Array.from({ length: Math.ceil(size / length) }, (_, i) =>
+    Math.min(length, size - i * length),
+  );
+};
+
+function nested(value: Value): number[] {
+  if (value instanceof List)
+    return [value.items.length, ...(value.items.length > 0 ? nested(value.items[0]) : [])];
+  if (value instanceof Unknown) throw new NotKnown(value.reason);
+  return [];
+}
+
+function einsum(s: Settings, run: Interpreter): Value {
+  const equation = show(s.get("equation")).replaceAll(" ", "");
+  const match = /^([a-zA-Z,]+)->([a-zA-Z]*)$/.exec(equation);
+  if (match === null) throw new NotKnown("this einsum is not followed");
+  const given = s.get("operands");
+  const operands = listOf(given, run);
+  const sizes = new Map<string, number>();
+  for (const [i, letters] of match[1].split(",").entries())
+    Array.from(letters).forEach((letter, axis) => {
+      const size = operands.at(i)?.shape.at(axis);
+      if (size === undefined) throw new NotKnown("this einsum is not followed");
+      const before = sizes.get(letter) ?? size;
+      if (before !== size)
+        throw new ShapeError(
+          `einsum: ${letter} is ${before} and ${size}`,
+          "operands",
+          before,
+          size,
+        );
+      sizes.set(letter, size);
+    });
+  run.addMultiplyAdds([...sizes.values()].reduce((p, d) => p * d, 1));
+  return shaped(
+    Array.from(match[2]).map((letter) => sizes.get(letter) ?? 1),
+    null,
+    run,
+    "einsum",
+  );
+}
+
+/** A function of `torch` or `torch.nn.functional`. */
+export function tensorFunction(run: Interpreter, name: string): Native | undefined {
+  if (!Object.hasOwn(table, name)) return undefined;
+  const [signature, body] = table[name];
+  return new Native(name, (args) => {
+    const unknown = args.positional.find((value) => value instanceof Unknown);
+    if (unknown instanceof Unknown) return unknown;
+    return body(bind(name, signature, args), run);
+  });
+}
+
+/** What stands behind a dot: a tensor's method, and those of Python's own types. */
+export function tensorMethod(run: Interpreter, object: Value, name: string): Value {
+  const method = (body: (args: readonly Value[]) => Value) =>
+    new Native(name, ({ positional }) => body(positional));
+  if (object instanceof TensorValue) {
+    if (name === "shape") return tuple([...object.shape]);
+    if (name === "ndim") return object.shape.length;
+    if (name === "T") return permuted(object, object.shape.map((_, i) => i).reverse());
+    if (name === "data") return object;
+    if (name === "device" || name === "dtype") return new Unknown(`the ${name} is not followed`);
+    const native = tensorFunction(run, name);
+    return native === undefined
+      ? new Unknown(`the method ${name} of a tensor is not followed`)
+      : new Bound(object, native);
+  }
+  if (object instanceof List) return listMethod(run, object, name, method);
+  if (object instanceof Dict) return dictMethod(object, name, method);
+  if (typeof object === "string") return stringMethod(run, object, name, method);
+  if (typeof object === "number" && name === "bit_length")
+    return method(() => Math.floor(Math.log2(Math.max(1, Math.abs(object)))) + 1);
+  return new Unknown(`${name} is not followed here`);
+}
+
+type Method = (body: (args: readonly Value[]) => Value) => Native;
+
+function listMethod(run: Interpreter, { items, kind }: List, name: string, method: Method): Value {
+  switch (name) {
+    case "append":
+    case "add":
+      return method(([value]) => {
+        run.bound(items.length);
+        items.push(value);
+        return null;
+      });
+    case "extend":
+      return method(([value]) => {
+        const more = iterate(run, value);
+        if (more instanceof Unknown) return more;
+        run.bound(items.length + more.length);
+        items.push(...more);
+        return null;
+      });
+    case "insert":
+      return method(([at, value]) => {
+        run.bound(items.length);
+        if (typeof at === "number") items.splice(at, 0, value);
+        return null;
+      });
+    case "pop":
+      return method(([at = -1]) => {
+        const i = typeof at === "number" ? at : -1;
+        const [value] = items.splice(i < 0 ? i + items.length : i, 1);
+        if (items.length === 0 && (value as Value | undefined) === undefined)
+          throw new Raised("pop from an empty list");
+        return value;
+      });
+    case "reverse":
+      return method(() => {
+        items.reverse();
+        return null;
+      });
+    case "copy":
+      return method(() => new List([...items], kind));
+    case "index":
+      return method(([value]) => items.findIndex((item) => keyOf(item) === keyOf(value)));
+    case "count":
+      return method(([value]) => items.filter((item) => keyOf(item) === keyOf(value)).length);
+    case "numel":
+      return method(() => items.reduce<number>((p, d) => p * Number(d), 1));
+    default:
+      return new Unknown(`the method ${name} of a list is not followed`);
+  }
+}
+
+function dictMethod(dict: Dict, name: string, method: Method): Value {
+  const { entries } = dict;
+  switch (name) {
+    case "items":
+      return method(() => new List([...entries.values()].map(([k, v]) => tuple([k, v]))));
+    case "keys":
+      return method(() => new List([...entries.values()].map(([k]) => k)));
+    case "values":
+      return method(() => new List([...entries.values()].map(([, v]) => v)));
+    case "get":
+      return method(([key, other = null]) => dict.get(key) ?? other);
+    case "setdefault":
+      return method(([key, other = null]) => {
+        if (dict.get(key) === undefined) dict.set(key, other);
+        return dict.get(key) ?? null;
+      });
+    case "pop":
+      return method(([key, other = null]) => {
+        const value = dict.get(key) ?? other;
+        entries.delete(keyOf(key));
+        return value;
+      });
+    case "update":
+      return new Native(name, ({ positional, named }) => {
+        for (const more of positional)
+          if (more instanceof Dict) for (const pair of more.entries.values()) dict.set(...pair);
+        for (const [key, value] of named) dict.set(key, value);
+        return null;
+      });
+    case "copy":
+      return method(() => {
+        const copy = new Dict();
+        for (const pair of entries.values()) copy.set(...pair);
+        return copy;
+      });
+    default:
+      return new Unknown(`the method ${name} of a dictionary is not followed`);
+  }
+}
+
+function stringMethod(run: Interpreter, text: string, name: string, method: Method): Value {
+  const string = (value: Value | undefined) => (typeof value === "string" ? value : null);
+  switch (name) {
+    case "format":
+      return new Native(name, ({ positional, named }) => {
+        let i = 0;
+        const result = text.replace(/\{(\w*)\}/g, (_, key: string) => {
+          const value =
+            key === ""
+              ? positional.at(i++)
+              : /^\d+$/.test(key)
+                ? positional.at(Number(key))
+                : named.get(key);
+          return show(value ?? null);
+        });
+        run.bound(result.length);
+        return result;
+      });
+    case "join":
+      return method(([list]) => {
+        const items = iterate(run, list);
+        if (items instanceof Unknown) return items;
+        const result = items.map((item) => show(item)).join(text);
+        run.bound(result.length);
+        return result;
+      });
+    case "split":
+      return method(
+        ([by]) =>
+          new List(string(by) === null ? text.trim().split(/\s+/) : text.split(string(by)!)),
+      );
+    case "upper":
+      return method(() => text.toUpperCase());
+    case "lower":
+      return method(() => text.toLowerCase());
+    case "strip":
+      return method(() => text.trim());
+    case "startswith":
+      return method(([s]) => text.startsWith(string(s) ?? "\0"));
+    case "endswith":
+      return method(([s]) => text.endsWith(string(s) ?? "\0"));
+    case "isdigit":
+      return method(() => /^\d+$/.test(text));
+    case "replace":
+      return method(([from, to]) => {
+        const result = text.replaceAll(string(from) ?? "\0", string(to) ?? "");
+        run.bound(result.length);
+        return result;
+      });
+    default:
+      return new Unknown(`the method ${name} of a string is not followed`);
+  }
+}

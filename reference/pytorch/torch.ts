@@ -1,0 +1,429 @@
+// # The packages that model files import
+//
+// `torch`, `torch.nn` and what of Python's own library stands beside them. A name that is not here is
+// unknown where it is used.
+
+import { zeros } from "../create.js";
+import { ShapeError } from "../errors.js";
+import * as init from "../nn/init.js";
+import { Parameter } from "../nn/module.js";
+import { ellipsis, iterate } from "./arithmetic.js";
+import type { Interpreter } from "./interpreter.js";
+import { layers, NotKnown, Settings, unknownLayer } from "./layers.js";
+import { bind, parsed, tensorFunction } from "./tensor_functions.js";
+import type { SourceRange } from "./analysis.js";
+import {
+  type Args,
+  childrenOf,
+  Class,
+  Dict,
+  Float,
+  Instance,
+  isModule,
+  List,
+  modulesOf,
+  Namespace,
+  Native,
+  plainArgs,
+  type Scope,
+  show,
+  TensorValue,
+  tuple,
+  Unknown,
+  type Value,
+} from "./values.js";
+
+interface Torch {
+  readonly modules: ReadonlyMap<string, Namespace>;
+  readonly module: Class;
+}
+
+const made = new WeakMap<Interpreter, Torch>();
+
+/** The packages of one run, by their full names. */
+export const modules = (run: Interpreter): ReadonlyMap<string, Namespace> => torchOf(run).modules;
+
+/** `torch.nn.Module`. */
+export const moduleClass = (run: Interpreter): Class => torchOf(run).module;
+
+function torchOf(run: Interpreter): Torch {
+  const known = made.get(run);
+  if (known !== undefined) return known;
+  const result = build(run);
+  made.set(run, result);
+  return result;
+}
+
+function build(run: Interpreter): Torch {
+  const module = new Class("Module", [], moduleMembers(run), null, null);
+  const classes = new Map<string, Class>([["Module", module]]);
+  for (const [name, members] of containers(run))
+    classes.set(name, new Class(name, [module], members, null, null));
+  for (const name of layers.keys())
+    classes.set(name, new Class(name, [module], layerMembers(run, name), null, null));
+
+  const functional = new Namespace("torch.nn.functional", (name) => tensorFunction(run, name));
+  const initial = new Namespace("torch.nn.init", initialiser);
+  const parameter = new Native("Parameter", ({ positional: [value = null], named }) => {
+    if (!(value instanceof TensorValue)) return new Unknown("a parameter that is no tensor");
+    const learned = named.get("requires_grad") !== false;
+    return new TensorValue(new Parameter(zeros(value.shape)), null, null, true, learned);
+  });
+  const nn = new Namespace(
+    "torch.nn",
+    (name) =>
+      name === "functional"
+        ? functional
+        : name === "init"
+          ? initial
+          : name === "Parameter"
+            ? parameter
+            : classes.get(name),
+    () => classes,
+  );
+  const no = (reason: string) => new Unknown(reason);
+  const torch = new Namespace("torch", (name) => {
+    switch (name) {
+      case "nn":
+        return nn;
+      case "Tensor":
+      case "FloatTensor":
+        return new Native(name, ({ positional }) =>
+          tensorFunction(run, "zeros")!.call(plainArgs(positional)),
+        );
+      case "Size":
+        return new Native("Size", ({ positional: [value = null] }) => value);
+      case "no_grad":
+      case "manual_seed":
+      case "set_grad_enabled":
+      case "device":
+        return new Native(name, () => null);
+      case "cuda":
+        return new Namespace("torch.cuda", (inner) =>
+          inner === "is_available" ? new Native(inner, () => false) : undefined,
+        );
+      default:
+        return tensorFunction(run, name);
+    }
+  });
+  const numbers = (name: string, body: (...values: number[]) => number, whole = false) =>
+    new Native(name, ({ positional }) => {
+      const settings = new Settings(name, new Map(positional.map((v, i) => [String(i), v])));
+      const result = body(...positional.map((_, i) => settings.float(String(i))));
+      return whole ? result : new Float(result);
+    });
+  const math = new Map<string, Value>([
+    ["sqrt", numbers("sqrt", Math.sqrt)],
+    ["log", numbers("log", (x, base = Math.E) => Math.log(x) / Math.log(base))],
+    ["log2", numbers("log2", Math.log2)],
+    ["exp", numbers("exp", Math.exp)],
+    ["pow", numbers("pow", Math.pow)],
+    ["floor", numbers("floor", Math.floor, true)],
+    ["ceil", numbers("ceil", Math.ceil, true)],
+    ["prod", new Native("prod", ({ positional: [list = null] }) => product(run, list))],
+    ["pi", new Float(Math.PI)],
+    ["inf", new Float(Infinity)],
+  ]);
+  const partial = new Native(
+    "partial",
+    ({ positional: [fn, ...first], named, namedRanges }) =>
+      new Native("partial", (args) =>
+        run.call(
+          fn,
+          {
+            ...args,
+            positional: [...first, ...args.positional],
+            ranges: [...first.map(() => null), ...args.ranges],
+            named: new Map([...named, ...args.named]),
+            namedRanges: new Map([...namedRanges, ...args.namedRanges]),
+          },
+          args.range ?? run.site,
+        ),
+      ),
+  );
+  const ordered = new Native("OrderedDict", ({ positional: [value], named }) => {
+    const dict = new Dict();
+    if (value instanceof Dict) for (const pair of value.entries.values()) dict.set(...pair);
+    else if ((value as Value | undefined) !== undefined) {
+      const items = iterate(run, value);
+      if (items instanceof Unknown) return items;
+      for (const item of items)
+        if (item instanceof List) dict.set(item.items[0] ?? null, item.items[1] ?? null);
+    }
+    for (const [key, item] of named) dict.set(key, item);
+    return dict;
+  });
+  const copied = new Native("deepcopy", ({ positional: [value = null] }) => deepCopy(run, value));
+  const named = (name: string, members: ReadonlyMap<string, Value>) =>
+    new Namespace(
+      name,
+      (key) => members.get(key),
+      () => members,
+    );
+  const all = [
+    torch,
+    nn,
+    functional,
+    initial,
+    new Namespace("torch.nn.modules", (name) => nn.member(name)),
+    new Namespace("torch.nn.parameter", (name) => nn.member(name)),
+    new Namespace("torch.utils", () => no("torch.utils is not followed")),
+    named("math", math),
+    named("functools", new Map([["partial", partial]])),
+    named("collections", new Map([["OrderedDict", ordered]])),
+    named(
+      "copy",
+      new Map([
+        ["deepcopy", copied],
+        ["copy", copied],
+      ]),
+    ),
+    named("builtins", new Map([["Ellipsis", ellipsis]])),
+  ];
+  return { modules: new Map(all.map((n) => [n.name, n])), module };
+}
+
+function product(run: Interpreter, list: Value): Value {
+  const items = iterate(run, list);
+  if (items instanceof Unknown) return items;
+  return items.reduce<number>((p, d) => p * (typeof d === "number" ? d : NaN), 1);
+}
+
+/** A module and all below it once more; every module a new one. */
+function deepCopy(run: Interpreter, value: Value): Value {
+  run.step();
+  if (value instanceof List)
+    return new List(
+      value.items.map((v) => deepCopy(run, v)),
+      value.kind,
+    );
+  if (!isModule(value)) return value;
+  const copy = new Instance(value.cls);
+  copy.layer = value.layer;
+  copy.settings = value.settings;
+  copy.definition = value.definition;
+  copy.argumentRanges = value.argumentRanges;
+  if (value.layer?.real) run.shapeOnly("a copied layer");
+  for (const [name, child] of value.attributes) copy.attributes.set(name, deepCopy(run, child));
+  return copy;
+}
+
+const selfOf = ({ positional: [self] }: Args): Instance => {
+  if (isModule(self)) return self;
+  throw new NotKnown("it is no module");
+};
+
+const native = (name: string, body: (self: Instance, args: Args) => Value): [string, Native] => [
+  name,
+  new Native(name, (args) =>
+    body(selfOf(args), {
+      ...args,
+      positional: args.positional.slice(1),
+      ranges: args.ranges.slice(1),
+    }),
+  ),
+];
+
+// ## nn.Module
+
+function moduleMembers(run: Interpreter): Scope {
+  const chained = ["train", "eval", "to", "cuda", "cpu", "float", "half", "requires_grad_", "type"];
+  const parameters = (self: Instance): Value[] =>
+    [...modulesOf(self).keys()].flatMap((module) => [
+      ...[...module.attributes.values()].filter((v) => v instanceof TensorValue && v.isParameter),
+      ...[...(module.layer?.parameters.values() ?? [])].map(
+        (shape) => new TensorValue(zeros(shape, { device: "meta" }), null, null, true),
+      ),
+    ]);
+  const register = (self: Instance, { positional: [name, value = null], named }: Args) => {
+    run.setAttribute(self, show(named.get("name") ?? name), named.get("module") ?? value);
+    return null;
+  };
+  return new Map<string, Value>([
+    ["training", false],
+    native("__init__", () => null),
+    ...chained.map((name) => native(name, (self) => self)),
+    native("add_module", register),
+    native("register_module", register),
+    native("register_parameter", register),
+    native("register_buffer", register),
+    native("apply", (self, { positional: [fn] }) => {
+      for (const module of [...modulesOf(self).keys()].reverse())
+        run.call(fn, plainArgs([module]), run.site);
+      return self;
+    }),
+    native("modules", (self) => new List([...modulesOf(self).keys()])),
+    native(
+      "named_modules",
+      (self) => new List([...modulesOf(self)].map(([module, path]) => tuple([path, module]))),
+    ),
+    native("children", (self) => new List(childrenOf(self).map(([, child]) => child))),
+    native(
+      "named_children",
+      (self) => new List(childrenOf(self).map(([name, child]) => tuple([name, child]))),
+    ),
+    native("parameters", (self) => new List(parameters(self))),
+    native("zero_grad", () => null),
+    native("state_dict", () => new Unknown("the state is not followed")),
+    native("load_state_dict", () => null),
+  ]);
+}
+
+// ## Containers
+
+function containers(run: Interpreter): [string, Scope][] {
+  const add = (self: Instance, name: string, value: Value) => {
+    if (value instanceof Unknown) {
+      const stand = new Instance(moduleClass(run));
+      stand.layer = unknownLayer(value.reason);
+      run.setAttribute(self, name, stand);
+    } else run.setAttribute(self, name, value);
+  };
+  const count = (self: Instance) => [...self.attributes.values()].filter(isModule).length;
+  const extend = (self: Instance, { positional: [list = null] }: Args): Value => {
+    const items = iterate(run, list);
+    if (items instanceof Unknown) add(self, String(count(self)), items);
+    else for (const item of items) add(self, String(count(self)), item);
+    return self;
+  };
+  const fromDict = (self: Instance, value: Value | undefined): Value => {
+    if (value instanceof Dict)
+      for (const [key, item] of value.entries.values()) add(self, show(key), item);
+    else if (value instanceof List)
+      for (const item of value.items)
+        if (item instanceof List) add(self, show(item.items[0]), item.items[1]);
+    return null;
+  };
+  const append = native("append", (self, { positional: [value = null] }) => {
+    add(self, String(count(self)), value);
+    return self;
+  });
+  const insert = native("insert", (self, { positional: [at = 0, value = null] }) => {
+    const all = childrenOf(self).map(([, child]): Value => child);
+    all.splice(typeof at === "number" ? at : 0, 0, value);
+    all.forEach((child, i) => self.attributes.set(String(i), child));
+    return null;
+  });
+  return [
+    [
+      "Sequential",
+      new Map<string, Value>([
+        native("__init__", (self, { positional }) => {
+          if (positional.length === 1 && positional[0] instanceof Dict)
+            fromDict(self, positional[0]);
+          else positional.forEach((value, i) => add(self, String(i), value));
+          return null;
+        }),
+        native("forward", (self, { positional: [input = null] }) => {
+          let x = input;
+          for (const [, child] of [...self.attributes].filter(([, c]) => isModule(c)))
+            x = run.forward(child as Instance, plainArgs([x]));
+          return x;
+        }),
+        append,
+        insert,
+        native("extend", extend),
+      ]),
+    ],
+    [
+      "ModuleList",
+      new Map<string, Value>([
+        native("__init__", (self, args) => {
+          if (args.positional.length > 0) extend(self, args);
+          return null;
+        }),
+        append,
+        insert,
+        native("extend", extend),
+      ]),
+    ],
+    [
+      "ModuleDict",
+      new Map<string, Value>([
+        native("__init__", (self, { positional: [value] }) => fromDict(self, value)),
+        native("update", (self, { positional: [value] }) => fromDict(self, value)),
+        native("keys", (self) => new List(childrenOf(self).map(([name]) => name))),
+        native("values", (self) => new List(childrenOf(self).map(([, child]) => child))),
+        native(
+          "items",
+          (self) => new List(childrenOf(self).map(([name, child]) => tuple([name, child]))),
+        ),
+      ]),
+    ],
+    [
+      "ParameterList",
+      new Map<string, Value>([native("__init__", (self, args) => extend(self, args) && null)]),
+    ],
+  ];
+}
+
+// ## Layers
+
+function layerMembers(run: Interpreter, name: string): Scope {
+  const { signature, make } = layers.get(name)!;
+  return new Map<string, Value>([
+    native("__init__", (self, args) => {
+      const ranges = new Map<string, SourceRange>(args.namedRanges);
+      parsed(signature).forEach(({ name: parameter }, i) => {
+        const range = args.ranges.at(i);
+        if (range !== null && range !== undefined) ranges.set(parameter, range);
+      });
+      self.argumentRanges = ranges;
+      if (args.range !== null && self.cls.file === null) self.definition = args.range;
+      try {
+        const settings = bind(name, signature, args);
+        self.settings = settings.values;
+        self.layer = make(settings);
+      } catch (error) {
+        // The layer is there, but what it does cannot be said.
+        if (error instanceof NotKnown) self.layer = unknownLayer(error.message);
+        else if (error instanceof ShapeError) throw error;
+        else if (error instanceof RangeError || error instanceof TypeError)
+          self.layer = unknownLayer(error.message);
+        else throw error;
+      }
+      return null;
+    }),
+    native("forward", (self, { positional, named }) =>
+      run.runLayer(self, [...positional, ...named.values()]),
+    ),
+  ]);
+}
+
+// ## Initial values
+//
+// On the `meta` device there is nothing to fill. A live network gets what the library can draw.
+
+function initialiser(name: string): Value {
+  return new Native(name, ({ positional: [value = null, ...rest], named }) => {
+    if (!(value instanceof TensorValue) || value.tensor.device === "meta") return value;
+    const { tensor } = value;
+    const number = (position: number, key: string, standard: number): number => {
+      const given = rest.at(position) ?? named.get(key);
+      if (given instanceof Float) return given.value;
+      return typeof given === "number" ? given : standard;
+    };
+    switch (name) {
+      case "constant_":
+        init.constant_(tensor, number(0, "val", 0));
+        return value;
+      case "zeros_":
+        init.zeros_(tensor);
+        return value;
+      case "ones_":
+        init.ones_(tensor);
+        return value;
+      case "normal_":
+        init.normal_(tensor, number(0, "mean", 0), number(1, "std", 1));
+        return value;
+      case "uniform_":
+        init.uniform_(tensor, number(0, "a", 0), number(1, "b", 1));
+        return value;
+      case "xavier_uniform_":
+        init.xavierUniform_(tensor, number(0, "gain", 1));
+        return value;
+      default:
+        return new Unknown(`${name} is not followed`);
+    }
+  });
+}
