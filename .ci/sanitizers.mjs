@@ -46,7 +46,7 @@ const sanitizers = {
     preload: () => runtimes("libasan", "libubsan", "libstdc++"),
     // Node keeps what it needs until its end, which is no leak of ours.
     options: { ASAN_OPTIONS: "detect_leaks=0", UBSAN_OPTIONS: "print_stacktrace=1" },
-    knocks: "10000",
+    knocks: "5000",
     specs: [
       "kernels/check/laws.spec.ts",
       "kernels/plan/laws.spec.ts",
