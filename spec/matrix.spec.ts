@@ -17,7 +17,14 @@ const whole: Ingredients = {
   kills: { a: ["conv2d: a slip"] },
   project: {
     operations: ["conv2d"],
-    read: (path) => (path === "kernels/ops.def" ? "OP(conv2d)\n" : null),
+    read: (path) =>
+      ({
+        "kernels/ops.def": "OP(conv2d)\n",
+        "docs/certificates/cpu.json": JSON.stringify({
+          ...{ date: "2026-01-02T03:04:05Z", passed: true },
+          operations: [{ operation: "conv2d", worst: 0.25 }],
+        }),
+      })[path] ?? null,
   },
 };
 
@@ -33,7 +40,7 @@ describe("matrix", () => {
   it("shows a statement with all that belongs to it", () => {
     assert.deepEqual(holesOf({}), []);
     const row =
-      "| a (erratum) | 01-t | conv2d, relu | is so, or \\| so | conv2d: a slip | conv2d |";
+      "| a (erratum) | 01-t | conv2d, relu | is so, or \\| so | conv2d: a slip | conv2d | 2026-01-02, worst 0.25 |";
     assert.ok(showMatrix(makeMatrix(whole)).split("\n").includes(row));
   });
 

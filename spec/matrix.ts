@@ -1,7 +1,7 @@
 // # The traceability matrix
 //
 // For every statement of the chapters: its operations, the tests that hold it to account, the slips
-// that those tests were seen to notice, and the kernels that compute it fast. A hole is a statement
+// that those tests were seen to notice, the kernels that compute it fast, and when these were last certified. A hole is a statement
 // without a test or without a slip, a test or a slip that names no statement, or an operation that
 // no formula explains.
 
@@ -33,6 +33,8 @@ export interface MatrixRow {
   readonly slips: readonly string[];
   /** Those of its operations that have a kernel. */
   readonly kernels: readonly string[];
+  /** When these were last certified, and the largest error ÷ bound then; or null. */
+  readonly certified: { readonly date: string; readonly worst: number } | null;
 }
 
 export interface Matrix {
@@ -57,6 +59,25 @@ export const ingredients = (): Ingredients => ({
   project: projectAt(projectRoot, stems),
 });
 
+/** What `convnotes verify` writes, as far as it is read here. */
+interface Certificate {
+  readonly date: string;
+  readonly passed: boolean;
+  readonly operations: readonly { readonly operation: string; readonly worst: number }[];
+}
+
+const CERTIFICATE = "docs/certificates/cpu.json";
+
+/** The committed certificate, for these kernels. */
+function certified(project: Project, stems: readonly string[]): MatrixRow["certified"] {
+  const text = project.read(CERTIFICATE);
+  if (text === null || stems.length === 0) return null;
+  const { date, passed, operations } = JSON.parse(text) as Certificate;
+  const own = operations.filter(({ operation }) => stems.includes(operation));
+  if (!passed || own.length < stems.length) return null;
+  return { date: date.slice(0, 10), worst: Math.max(...own.map(({ worst }) => worst)) };
+}
+
 export function makeMatrix({ chapters, tests, kills, project }: Ingredients): Matrix {
   const statements = chapters.filter((c) => c.language === "en").flatMap((c) => c.statements);
   const labels = new Set(statements.map((s) => s.label));
@@ -71,6 +92,10 @@ export function makeMatrix({ chapters, tests, kills, project }: Ingredients): Ma
     tests: tests.filter((t) => t.label === label),
     slips: Object.hasOwn(kills, label) ? kills[label] : [],
     kernels: operations.filter((stem) => withKernel.has(stem)),
+    certified: certified(
+      project,
+      operations.filter((stem) => withKernel.has(stem)),
+    ),
   }));
   const holes = [
     ...statements.flatMap(({ label, file, line }, i) => [
@@ -96,7 +121,15 @@ export function makeMatrix({ chapters, tests, kills, project }: Ingredients): Ma
 /** The matrix as Markdown. */
 export function showMatrix({ rows, holes }: Matrix): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const heads = ["label", "chapter", "operations", "tests", "slips noticed", "kernels"];
+  const heads = [
+    "label",
+    "chapter",
+    "operations",
+    "tests",
+    "slips noticed",
+    "kernels",
+    "certified",
+  ];
   const parts = [
     "# Traceability",
     "",
@@ -113,6 +146,7 @@ export function showMatrix({ rows, holes }: Matrix): string {
         r.tests.map((t) => t.title.replaceAll("|", "\\|")).join("<br>"),
         r.slips.join("<br>"),
         r.kernels.join(", "),
+        r.certified ? `${r.certified.date}, worst ${r.certified.worst.toFixed(2)}` : "",
       ]),
     ),
     "",
