@@ -1,9 +1,9 @@
 // # The traceability matrix
 //
 // For every statement of the chapters: its operations, the tests that hold it to account, the slips
-// that those tests were seen to notice, the kernels that compute it fast, and when these were last certified. A hole is a statement
-// without a test or without a slip, a test or a slip that names no statement, or an operation that
-// no formula explains.
+// that those tests were seen to notice, the kernels that compute it fast, and when these were last
+// certified. A hole is a statement without a test or without a slip, a test or a slip that names no
+// statement, or an operation that no formula explains.
 
 import * as convnotes from "convnotes";
 import { kills } from "./chapters/mutants.js";
