@@ -58,7 +58,8 @@ const sanitizers = {
     preload: () => runtimes("libtsan", "libstdc++"),
     options: { TSAN_OPTIONS: "ignore_noninstrumented_modules=1 halt_on_error=1" },
     knocks: "1000",
-    specs: ["kernels/check/laws.spec.ts"],
+    // Enough images for all threads to have work.
+    specs: ["kernels/plan/networks.spec.ts", "--grep=lenet|reference"],
     // Layouts of address spaces are drawn so widely that ThreadSanitizer's may not fit in.
     start: ["setarch", "-R"],
   },
