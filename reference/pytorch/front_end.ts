@@ -52,6 +52,8 @@ export async function createFrontEnd(wasm: WasmFiles): Promise<FrontEnd> {
   return new PyTorchFrontEnd(await PythonParser.create(wasm));
 }
 
+const mostSolved = 200;
+
 interface Candidate {
   readonly name: string;
   readonly range: SourceRange;
@@ -64,6 +66,8 @@ interface Candidate {
 
 class PyTorchFrontEnd implements FrontEnd {
   readonly #parser: PythonParser;
+  /** What was found by trying, by the code that it was tried on. */
+  readonly #solved = new Map<string, Found>();
 
   constructor(parser: PythonParser) {
     this.#parser = parser;
@@ -76,7 +80,7 @@ class PyTorchFrontEnd implements FrontEnd {
   analyse(document: Document, options: AnalysisOptions = {}): Analysis {
     const file = SourceFile.of(document);
     const parsed = this.#parser.parse(file.name, file.text);
-    const work = new Work(this.#parser, file, parsed, options);
+    const work = new Work(this.#parser, file, parsed, options, this.#solved);
     return meta(() => {
       const findings: Finding[] = parsed.errors.slice(0, 20).map((at) => ({
         severity: "note",
@@ -109,7 +113,7 @@ class PyTorchFrontEnd implements FrontEnd {
   analyseEntry(document: Document, entry: string, options: AnalysisOptions = {}): Network {
     const file = SourceFile.of(document);
     const parsed = this.#parser.parse(file.name, file.text);
-    const work = new Work(this.#parser, file, parsed, options);
+    const work = new Work(this.#parser, file, parsed, options, this.#solved);
     return meta(() => {
       const known = work.candidates().find(({ name }) => name === entry);
       if (known !== undefined) return work.network(known, []);
@@ -134,6 +138,7 @@ class Work {
     readonly file: SourceFile,
     readonly parsed: Parsed,
     readonly options: AnalysisOptions,
+    readonly solved: Map<string, Found>,
   ) {
     const { steps = 2e6, depth = 100, elements = 1e5, milliseconds = 2000 } = options.budget ?? {};
     this.#parser = parser;
@@ -283,7 +288,27 @@ class Work {
     if (comment !== null) return comment;
     if (wanted === null) return null;
     const dataSet = wanted.open ? fitted(fromDataSet(file, wanted.channels), wanted, count) : null;
-    return dataSet ?? solve(run, instance, wanted, count);
+    return dataSet ?? this.#solve(instance, wanted, count);
+  }
+
+  /** Trying takes a dozen runs, so that it is only done when the network or its code has changed. */
+  #solve(instance: Instance, wanted: Wanted, count: number): Found {
+    const classes = new Set([...modulesOf(instance).keys()].flatMap(({ cls }) => cls.lineage));
+    const code = [...classes].map(({ node, file }) =>
+      node === null || file === null ? "" : file.text.slice(node.start, node.end),
+    );
+    const functions = this.parsed.body.map((statement) =>
+      statement.kind === "function" ? this.file.text.slice(statement.start, statement.end) : "",
+    );
+    const key = [printedOf(instance), count, ...code, ...functions].join("\n");
+    const known = this.solved.get(key);
+    if (known !== undefined) return known;
+    const found = solve(this.run, instance, wanted, count);
+    // A finding has ranges, which move.
+    if (found.expected !== undefined) return found;
+    if (this.solved.size >= mostSolved) this.solved.clear();
+    this.solved.set(key, found);
+    return found;
   }
 
   #build(

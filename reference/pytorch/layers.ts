@@ -457,11 +457,14 @@ function pool(axes: 1 | 2 | 3, kind: "Max" | "Avg"): Entry {
             : sizes;
       if (axes === 2) {
         const two = (list: readonly number[]): [number, number] => [list[0], list[1]];
+        // As given, one number or two, because the printed form shows it.
+        const given = (name: string, values: readonly number[]) =>
+          typeof s.get(name) === "number" ? values[0] : two(values);
         const options = {
-          kernelSize: two(kernel),
-          stride: two(stride),
-          padding: two(padding),
-          dilation: two(dilation),
+          kernelSize: given("kernel_size", kernel),
+          stride: given(strideGiven ? "stride" : "kernel_size", stride),
+          padding: given("padding", padding),
+          dilation: given("dilation", dilation),
           ceilMode,
         };
         const window = windowOf(options);

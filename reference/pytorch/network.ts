@@ -22,9 +22,9 @@ import type {
 import { Failure, type Interpreter } from "./interpreter.js";
 import { arithmeticOf, type Layer } from "./layers.js";
 import {
-  childrenOf,
   type Field,
   type Instance,
+  isModule,
   List,
   modulesOf,
   plainArgs,
@@ -282,9 +282,7 @@ export function printedOf(module: Instance, depth = 0): string {
   const name = module.cls.name;
   const extra = module.layer?.extra ?? "";
   const moved = (text: string) => text.replaceAll("\n", "\n  ");
-  const children = [...module.attributes].filter(([, child]) =>
-    childrenOf(module).some(([, c]) => c === child),
-  );
+  const children = [...module.attributes].filter(([, child]) => isModule(child));
   const texts = children.map(([key, child]) => [
     key,
     moved(printedOf(child as Instance, depth + 1)),

@@ -21,3 +21,4 @@ export const modelFile = (name: string): Document => ({
   text: readFileSync(new URL(name, folder), "utf8"),
 });
 
+export const python = (text: string): Document => ({ file: "a.py", language: "python", text });

@@ -1,0 +1,225 @@
+// # What the editor is told
+//
+// Where the input comes from, what is underlined, what a fix would write, and that every place is the
+// user's own: in Python, in Markdown and in a notebook.
+
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import type { Document, SourceRange } from "convnotes/pytorch";
+import { manualSeed, models, nn } from "convnotes";
+import { frontEnd, modelFile, python } from "./front_end.js";
+
+const lenet = modelFile("lenet.py").text;
+
+const quoted = ({ text }: Document, { start, end }: SourceRange) => text.slice(start, end);
+
+const analysed = (document: Document) => frontEnd.analyse(document);
+
+const markdown = (...blocks: readonly string[]): Document => ({
+  file: "a.md",
+  language: "markdown",
+  text: blocks.map((block) => `Text before.\n\n\`\`\`python\n${block}\n\`\`\`\n`).join("\n"),
+});
+
+const notebook = (...cells: readonly string[]): Document => ({
+  file: "a.ipynb",
+  language: "notebook",
+  text: JSON.stringify({
+    metadata: { source: "x = 1" },
+    cells: [
+      { cell_type: "markdown", source: ['# "LeNet"\n', "text"] },
+      ...cells.map((cell) => ({
+        cell_type: "code",
+        outputs: [{ source: ["print(1)"] }],
+        source: ["%matplotlib inline\n", ...cell.split(/(?<=\n)/)],
+      })),
+    ],
+  }),
+});
+
+describe("what is said of PyTorch source", () => {
+  it("solves the input: the sizes that fit the head, and the customary one of them", () => {
+    const [network] = analysed(python(lenet)).networks;
+    deepStrictEqual(network.input, {
+      shape: ["N", 1, 28, 28],
+      source: "solved",
+      interval: { from: 28, to: 31 },
+    });
+    const [alexnet] = analysed(python(modelFile("alexnet.py").text.split("\nX = ")[0])).networks;
+    deepStrictEqual(alexnet.input, {
+      shape: ["N", 1, 224, 224],
+      source: "solved",
+      interval: { from: 193, to: 224 },
+    });
+  });
+
+  for (const [source, more, shape] of [
+    ["call", "net = LeNet()\nnet(torch.rand(4, 1, 30, 29))\n", ["N", 1, 30, 29]],
+    ["comment", "# nothing\n", ["N", 1, 29, 29]],
+    ["dataset", "data = FashionMNIST(transform=Resize(31))\n", ["N", 1, 31, 31]],
+  ] as const)
+    it(`takes the input from a ${source}`, () => {
+      const text =
+        source === "comment"
+          ? lenet.replace("class LeNet", "# input: (1, 29, 29)\nclass LeNet")
+          : `${lenet}\n${more}`;
+      const [{ input }] = analysed(python(text)).networks;
+      strictEqual(input.source, source);
+      deepStrictEqual(input.shape, shape);
+      ok(input.range !== undefined);
+    });
+
+  it("takes the user's choice before all else", () => {
+    const inputs = new Map([["LeNet", [1, 30, 30]]]);
+    const { networks } = frontEnd.analyse(python(lenet), { inputs });
+    deepStrictEqual(networks[0].input, { shape: ["N", 1, 30, 30], source: "chosen" });
+  });
+
+  it("says of a layer how its output's size comes about, and what it costs", () => {
+    const document = python(lenet);
+    const [first] = analysed(document).networks[0].calls;
+    deepStrictEqual(first.arithmetic, ["(28 + 2·2 − 5)/1 + 1 = 28"]);
+    strictEqual(first.parameterFormula, "6·1·5·5 + 6");
+    strictEqual(first.printed, "Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1), padding=(2, 2))");
+    strictEqual(first.multiplyAdds, 28 * 28 * 6 * 25);
+    deepStrictEqual(first.receptiveField, [5, 5]);
+    strictEqual(quoted(document, first.definition), "nn.Conv2d(1, 6, kernel_size=5, padding=2)");
+    strictEqual(quoted(document, first.call), "self.net(x)");
+  });
+
+  for (const [name, make] of [
+    ["Python", (text: string) => python(text)],
+    ["Markdown", (text: string) => markdown(text)],
+    ["a notebook", (text: string) => notebook(text)],
+  ] as const)
+    it(`underlines a wrong number in ${name}, and knows the right one`, () => {
+      const document = make(lenet.replace("84, 10)", "85, 10)"));
+      const { networks, findings } = analysed(document);
+      const finding = findings.find(({ severity }) => severity === "error")!;
+      deepStrictEqual(networks[0].failed, finding);
+      strictEqual(
+        finding.message,
+        "Linear: in_features=85, but 84 features arrive (the input is N×84)",
+      );
+      strictEqual(quoted(document, finding.range), "85");
+      strictEqual(finding.expected, "85");
+      strictEqual(finding.got, "84");
+      strictEqual(finding.fix?.title, "Set in_features to 84");
+      deepStrictEqual(finding.fix.edits, [{ range: finding.range, text: "84" }]);
+      strictEqual(networks[0].calls.length, 11);
+      const [fixed] = finding.fix.edits;
+      const text =
+        document.text.slice(0, fixed.range.start) +
+        fixed.text +
+        document.text.slice(fixed.range.end);
+      strictEqual(analysed({ ...document, text }).networks[0].failed, null);
+    });
+
+  it("asks whether a head for an unusual size is meant", () => {
+    const document = python(modelFile("notes_example.py").text.replace("576", "1024"));
+    const finding = analysed(document).findings.find(({ severity }) => severity === "warning")!;
+    strictEqual(
+      finding.message,
+      "in_features=1024 fits only images of 34 to 37 pixels; for 32×32 it is 576",
+    );
+    strictEqual(quoted(document, finding.range), "1024");
+    strictEqual(finding.fix?.edits[0].text, "576");
+  });
+
+  for (const [code, body, forward, place] of [
+    [
+      "bias-before-batch-norm",
+      "self.net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))",
+      "self.net(x)",
+      "nn.Conv2d(3, 8, 3)",
+    ],
+    [
+      "no-relu",
+      "self.net = nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 10))",
+      "self.net(x)",
+      "nn.Linear(20, 10)",
+    ],
+    [
+      "unused-layer",
+      "self.a = nn.Linear(30, 20); self.b = nn.Linear(30, 20)",
+      "self.a(x)",
+      "nn.Linear(30, 20)",
+    ],
+    [
+      "softmax-before-cross-entropy",
+      "self.net = nn.Sequential(nn.Linear(30, 20), nn.Softmax(1)); loss = nn.CrossEntropyLoss()",
+      "self.net(x)",
+      "nn.Softmax(1)",
+    ],
+  ] as const)
+    it(`notes ${code}, and only that`, () => {
+      const document = python(
+        `import torch.nn as nn\nclass Net(nn.Module):\n    def __init__(self):\n` +
+          `        super().__init__()\n        ${body}\n    def forward(self, x):\n        return ${forward}\n`,
+      );
+      const { findings } = analysed(document);
+      deepStrictEqual(
+        findings.map((f) => [f.severity, f.code, quoted(document, f.range)]),
+        [["note", code, place]],
+      );
+    });
+
+  it("goes on after what it cannot follow, and says why", () => {
+    const text =
+      "import torch.nn as nn, timm\nclass Net(nn.Module):\n    def __init__(self):\n" +
+      "        super().__init__()\n        self.stem = nn.Conv2d(3, 8, 3)\n" +
+      "        self.body = timm.create_model('x')\n        self.head = nn.Linear(8, 10)\n" +
+      "    def forward(self, x):\n        return self.head(self.body(self.stem(x)))\n";
+    const { networks, findings } = analysed(python(text));
+    deepStrictEqual(findings, []);
+    deepStrictEqual(
+      networks[0].calls.map(({ path, unknown }) => [path, unknown]),
+      [
+        ["stem", undefined],
+        ["head", "the package timm is not followed"],
+      ],
+    );
+    strictEqual(networks[0].totals.complete, false);
+  });
+
+  it("reads a neighbour's file", () => {
+    const blocks = python("import torch.nn as nn\ndef block(c):\n    return nn.Conv2d(1, c, 3)\n");
+    const text = "from .blocks import block\nfrom torch import nn\nnet = nn.Sequential(block(4))\n";
+    const { networks } = frontEnd.analyse(python(text), {
+      neighbour: (module) => (module === ".blocks" ? { ...blocks, file: "blocks.py" } : null),
+    });
+    strictEqual(networks[0].totals.parameters, 40);
+    strictEqual(networks[0].calls[0].definition.file, "blocks.py");
+  });
+
+  it("shares definitions between the blocks of one file", () => {
+    const [first, second] = lenet.split("\nclass ");
+    for (const make of [markdown, notebook]) {
+      const document = make(
+        first,
+        `class ${second}`,
+        "net = LeNet()\nnet(torch.rand(2, 1, 28, 28))",
+      );
+      const { networks, blocks } = analysed(document);
+      strictEqual(networks[0].input.source, "call");
+      strictEqual(quoted(document, networks[0].range), "LeNet");
+      strictEqual(blocks.length, 3);
+    }
+  });
+
+  it("builds a live network with PyTorch's initial weights", () => {
+    const network = analysed(python(lenet)).networks[0].build(7);
+    ok(network instanceof nn.Module);
+    manualSeed(7);
+    const own = models.find(({ name }) => name === "lenet")!.create();
+    const numbers = (module: nn.Module) =>
+      Array.from(module.stateDict(), ([name, t]) => [name, t.shape, Array.from(t.data, Number)]);
+    deepStrictEqual(numbers(network), numbers(own));
+    strictEqual(String(network), String(own));
+  });
+
+  it("says why a network cannot be built", () => {
+    const { networks } = analysed(modelFile("mobilenet_v2.py"));
+    const mobile = networks.find(({ name }) => name === "MobileNetV2")!;
+    deepStrictEqual(mobile.build(), { unavailable: "ReLU6 is known to its shape only" });
+  });
+});
