@@ -38,6 +38,11 @@
 // of a group of images, groups ascending, then the threads' parts ascending.
 // Threads share out bands (and panels of channels when there are fewer bands than threads); for
 // the weight images, then panels.
+//
+// Of the peak of one core with AVX-512 (`npm run bench:kernels`; terms outside the image count, and
+// are not computed): 85 to 100 % for the inner layers of AlexNet, VGG and ResNet in all three, 74 to 81 %
+// for NiN's 1×1, 68 % for AlexNet's first. LeNet's, with 1 and 6 channels: 14 to 60 %. The gradient of
+// images with 1 channel: 5 %; nobody trains images.
 
 #include <algorithm>
 #include <utility>
