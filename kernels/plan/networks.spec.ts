@@ -22,16 +22,22 @@ function load(options: KernelOptions): void {
 
 // ## Networks at random
 
-type Layer = "conv" | "strided" | "relu" | "pool" | "residual" | "branches" | "share";
+const layers = [
+  "conv",
+  "strided",
+  "relu",
+  "pool",
+  "residual",
+  "both",
+  "branches",
+  "share",
+] as const;
 
 const network = fc.record({
   images: fc.integer({ min: 1, max: 36 }),
   size: fc.integer({ min: 3, max: 6 }),
   channels: fc.integer({ min: 1, max: 3 }),
-  layers: fc.array(
-    fc.constantFrom<Layer>("conv", "strided", "relu", "pool", "residual", "branches", "share"),
-    { minLength: 1, maxLength: 5 },
-  ),
+  layers: fc.array(fc.constantFrom(...layers), { minLength: 1, maxLength: 5 }),
   update: fc.boolean(),
   numbers: fc.array(fc.integer({ min: -1, max: 1 }), { minLength: 40, maxLength: 80 }),
 });
@@ -77,6 +83,13 @@ function compute(net: Network, device: string, asProgram: boolean): number[][] {
     } else if (layer === "residual") {
       const inner = conv(C, C, 3, 1);
       steps.push((x) => relu(add(inner(x), x)));
+    } else if (layer === "both") {
+      // What an activation reads is read by another as well.
+      const inner = conv(C, C, 3, 1);
+      steps.push((x) => {
+        const y = inner(x);
+        return add(relu(y), y);
+      });
     } else if (layer === "branches") {
       const [a, b] = [conv(C, 1, 1, 1), conv(C, 2, 3, 1)];
       steps.push((x) => concat([relu(a(x)), b(x), x], { dim: 1 }));
