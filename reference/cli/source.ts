@@ -17,7 +17,10 @@ import {
   type Neighbour,
   type Network,
 } from "../pytorch/index.js";
+import { Module } from "../nn/module.js";
 import { showBytes } from "../summary.js";
+import type { Recipe } from "../train/recipes.js";
+import { UsageError } from "./flags.js";
 
 const languages: Readonly<Record<string, Document["language"]>> = {
   ".py": "python",
@@ -98,6 +101,50 @@ export async function networksOf(
   return input === undefined
     ? { document, networks }
     : { document, networks: front.analyse(document, { ...all, ...chosen(names) }).networks };
+}
+
+// ## Training
+
+/** The one network that a name means. Throws: UsageError when it could be several. */
+async function networkOf(name: SourceName, input?: readonly number[]): Promise<Network> {
+  const { networks } = await networksOf(name, input);
+  if (networks.length > 1)
+    throw new UsageError(
+      `${name.file} has several networks, say which: ` +
+        networks.map((n) => `${name.file}:${n.name}`).join(", "),
+    );
+  return networks[0];
+}
+
+/** A live network. Throws: Error when a part of it is not computed here. */
+export async function moduleFromSource(name: SourceName, seed: number): Promise<Module> {
+  const made = (await networkOf(name)).build(seed);
+  if (made instanceof Module) return made;
+  throw new Error(`${name.file}: ${name.entry ?? "the network"} cannot run: ${made.unavailable}`);
+}
+
+/** The notes' settings, for a network that has no recipe of its own. */
+export async function recipeForSource(
+  model: string,
+  source: SourceName,
+  resize?: number,
+): Promise<Recipe> {
+  const chosen = resize === undefined ? undefined : [1, 1, resize, resize];
+  const { name, input, output, failed } = await networkOf(source, chosen);
+  if (failed !== null) throw new Error(`${source.file}: ${failed.message}`);
+  const [, channels, height, width] = input.shape;
+  if (channels !== 1 || height !== width || output?.length !== 2 || output[1] !== 10)
+    throw new UsageError(
+      `train: the images are N×1×28×28 in 10 classes, resized by --resize; ${name} takes ` +
+        `${input.shape.join("×")} and gives ${output?.join("×") ?? "what is not known"}`,
+    );
+  return {
+    model,
+    epochs: 10,
+    batchSize: 128,
+    optimizer: { name: "adam", lr: 0.003 },
+    pipeline: height === 28 ? {} : { resize: Number(height) },
+  };
 }
 
 // ## The table

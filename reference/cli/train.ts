@@ -27,6 +27,7 @@ import { version } from "../version.js";
 import { dataOptions, loadData } from "./data.js";
 import { atLeast, fraction, oneOf, percent, UsageError, wholeNumber } from "./flags.js";
 import { report } from "./progress.js";
+import { moduleFromSource, recipeForSource, sourceName } from "./source.js";
 import { verdict, writeCertificate } from "./verify.js";
 
 interface Flags extends DataFlags {
@@ -60,7 +61,7 @@ export function addTrain(program: Command): void {
       "Trains a network by the notes' recipe and leaves a run folder: log, curves, a page that " +
         "shows them, checkpoint and weights. What is left out comes from the recipe.",
     )
-    .argument("[model]", "a network's name; `convnotes models` lists them")
+    .argument("[model]", "a network's name (`convnotes models`), or FILE:ENTRY of PyTorch source")
     .option("--epochs <n>", "passes over the training images", wholeNumber(1))
     .option("--batch-size <n>", "images in one step", wholeNumber(1))
     .option("--optimizer <name>", "adam, adamw or sgd", oneOf("adam", "adamw", "sgd"))
@@ -94,6 +95,7 @@ export function addTrain(program: Command): void {
 Examples:
   convnotes train lenet                     the notes' LeNet by its recipe
   convnotes train lenet --epochs 1          one pass over the images
+  convnotes train my_net.py:Net             a class in PyTorch source; no Python is run
   convnotes train vgg --resize 64 --max-batches 20
   convnotes train --resume runs/lenet-1     go on after Ctrl-C, a crash or a power cut
   convnotes train --resume runs/lenet-1 --epochs 20    …and train longer
@@ -229,14 +231,11 @@ interface Prepared {
 async function begin(modelName: string | undefined, flags: Flags): Promise<Prepared> {
   if (modelName === undefined)
     throw new UsageError("train: name a network, such as `convnotes train lenet`");
-  const model = modelNamed(modelName);
-  const standard = recipes.get(model.name);
-  if (standard === undefined)
-    throw new UsageError(
-      `train: there is no recipe for ${model.name}.${didYouMean(model.name, recipes.keys())} ` +
-        `Recipes: ${[...recipes.keys()].join(", ")}`,
-    );
-  const recipe = withFlags(standard, flags);
+  const source = sourceName(modelName);
+  const recipe = withFlags(
+    source === null ? recipeOf(modelName) : await recipeForSource(modelName, source, flags.resize),
+    flags,
+  );
   const device = flags.device ?? "cpu";
   backendOf(device);
   const data = await loadData(flags);
@@ -256,7 +255,7 @@ async function begin(modelName: string | undefined, flags: Flags): Promise<Prepa
     },
     flags.run,
   );
-  return { folder, data, recipe, run: freshRun(recipe, seed, device) };
+  return { folder, data, recipe, run: await freshRun(recipe, seed, device) };
 }
 
 async function resume(
@@ -285,14 +284,28 @@ async function resume(
       `train: the run was begun on ${settings.trainImages} images (${settings.data}), but now ` +
         `there are ${data.train.count} (${data.source}); give the same data with --data`,
     );
-  const run = freshRun(recipe, settings.seed, settings.device);
+  const run = await freshRun(recipe, settings.seed, settings.device);
   folder.restore(run);
   return { folder, data, recipe, run };
 }
 
-function freshRun(recipe: Recipe, seed: number, device: string): Run {
+function recipeOf(modelName: string): Recipe {
+  const { name } = modelNamed(modelName);
+  const recipe = recipes.get(name);
+  if (recipe === undefined)
+    throw new UsageError(
+      `train: there is no recipe for ${name}.${didYouMean(name, recipes.keys())} ` +
+        `Recipes: ${[...recipes.keys()].join(", ")}`,
+    );
+  return recipe;
+}
+
+async function freshRun(recipe: Recipe, seed: number, device: string): Promise<Run> {
+  const source = sourceName(recipe.model);
   manualSeed(seed);
-  const model = modelNamed(recipe.model).create().to(device);
+  const made =
+    source === null ? modelNamed(recipe.model).create() : await moduleFromSource(source, seed);
+  const model = made.to(device);
   const optimizer = makeOptimizer(model, recipe.optimizer);
   return { name: recipe.model, model, optimizer, progress: beginning() };
 }

@@ -317,7 +317,9 @@ class Work {
     seed: number,
   ): Module | { unavailable: string } {
     if (!complete) return { unavailable: "a part of the network is not known" };
-    const run = new Interpreter(this.#parser, this.#limits, this.options.neighbour);
+    // What computes may take its time.
+    const limits = { ...this.#limits, milliseconds: Infinity };
+    const run = new Interpreter(this.#parser, limits, this.options.neighbour);
     run.computing = false;
     manualSeed(seed);
     try {

@@ -6,6 +6,7 @@
 import { broadcastShape } from "../broadcast.js";
 import { zeros } from "../create.js";
 import { ShapeError } from "../errors.js";
+import { Dropout } from "../nn/activation.js";
 import * as ops from "../ops/index.js";
 import { sizeOf, type Tensor } from "../tensor.js";
 import { windowOf } from "../window.js";
@@ -212,7 +213,14 @@ const table: Record<string, [signature: string, body: Body]> = {
     (s) => new TensorValue(ops.logSoftmax(input(s).tensor, { dim: s.int("dim") }), input(s).field),
   ],
   // Networks are looked at as they evaluate, where dropout hands through.
-  dropout: ["input, p=0.5, training=True, inplace=False", (s) => input(s)],
+  dropout: [
+    "input, p=0.5, training=True, inplace=False",
+    (s) => {
+      const x = input(s);
+      if (x.tensor.device === "meta" || !s.bool("training")) return x;
+      return new TensorValue(new Dropout(s.float("p")).forward(x.tensor), x.field);
+    },
+  ],
   dropout2d: ["input, p=0.5, training=True, inplace=False", (s) => input(s)],
   flatten: [
     "input, start_dim=0, end_dim=-1",

@@ -66,7 +66,10 @@ export class RunFolder {
    *
    * Throws: WriteError when the folder holds a run already or cannot be written.
    */
-  static create(settings: RunSettings, path = freePath(settings.recipe.model)): RunFolder {
+  static create(
+    settings: RunSettings,
+    path = freePath(settings.recipe.model.replace(/^.*[/\\]/, "").replace(/[^\w.-]+/g, "-")),
+  ): RunFolder {
     if (existsSync(join(path, names.settings)))
       throw new WriteError(
         `${path} holds a run already: go on with it by --resume ${path}, or name another folder`,
