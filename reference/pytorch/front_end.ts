@@ -100,7 +100,10 @@ class PyTorchFrontEnd implements FrontEnd {
       const made = new Map<Candidate, Network>();
       for (const last of [false, true])
         for (const candidate of candidates)
-          if (later(candidate) === last) made.set(candidate, work.network(candidate, findings));
+          if (later(candidate) === last) {
+            const network = whole(candidate, () => work.network(candidate, findings), findings);
+            if (network !== null) made.set(candidate, network);
+          }
       const networks = candidates.flatMap((candidate) => made.get(candidate) ?? []);
       for (const failure of work.run.failures) findings.push(findingOf(failure));
       const unique = new Map(
@@ -126,6 +129,21 @@ class PyTorchFrontEnd implements FrontEnd {
 }
 
 const meta = <T>(body: () => T): T => withDevice("meta", () => noGrad(body));
+
+/** What no one foresaw costs one network, not the whole answer. */
+function whole(
+  { name, range }: Candidate,
+  body: () => Network,
+  findings: Finding[],
+): Network | null {
+  try {
+    return body();
+  } catch (error) {
+    const message = `${name} is not followed: ${reasonOf(error)}`;
+    findings.push({ severity: "note", code: "unknown", message, range, related: [] });
+    return null;
+  }
+}
 
 class Work {
   readonly run: Interpreter;

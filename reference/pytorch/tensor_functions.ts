@@ -48,7 +48,9 @@ export function bind(name: string, signature: string, args: Args): Settings {
   for (const { name: parameter, standard } of parsed(signature)) {
     if (parameter.startsWith("**")) continue;
     if (parameter.startsWith("*")) {
-      values.set(parameter.slice(1), tuple(args.positional.slice(i)));
+      // torch.rand(2, 3), torch.rand((2, 3)) and torch.rand(size=(2, 3)) are the same.
+      const rest = tuple(args.positional.slice(i));
+      values.set(parameter.slice(1), args.named.get(parameter.slice(1)) ?? rest);
       i = args.positional.length;
     } else if (i < args.positional.length) values.set(parameter, args.positional[i++]);
     else {
