@@ -73,6 +73,24 @@ for (const name of ["web-tree-sitter", "tree-sitter-python"])
   cpSync(join(root, "node_modules", name, `${name}.wasm`), join(dist, "wasm", `${name}.wasm`));
 
 if (process.argv.includes("--types")) {
+  // The extension: VS Code loads its client, and anything can start its server.
+  const extension = join(root, "extension", "dist");
+  rmSync(extension, { recursive: true, force: true });
+  await build({
+    ...common,
+    absWorkingDir: join(root, "extension"),
+    outdir: extension,
+    outExtension: { ".js": ".cjs" },
+    entryPoints: { client: "client/client.ts", server: "server/node.ts" },
+    platform: "node",
+    format: "cjs",
+    external: ["vscode"],
+    alias: { "convnotes/pytorch": join(reference, "pytorch", "index.ts") },
+    minify: true,
+    write: true,
+  }).catch(() => process.exit(1));
+  cpSync(join(dist, "wasm"), join(extension, "wasm"), { recursive: true });
+
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
   const project = join(reference, "tsconfig.build.json");
   const { status } = spawnSync(process.execPath, [tsc, "-p", project], { stdio: "inherit" });

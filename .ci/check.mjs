@@ -19,7 +19,10 @@ const types = (project) => ({
 });
 
 // These fail by themselves when a pattern matches no file.
-const sources = [".", ...["reference", "spec", "kernels", "docs"].map((wing) => `${wing}/**/*.ts`)];
+const sources = [
+  ".",
+  ...["reference", "spec", "kernels", "extension", "docs"].map((wing) => `${wing}/**/*.ts`),
+];
 
 const wings = ["reference", "spec", "kernels", "extension", "docs"].filter((wing) =>
   existsSync(join(root, wing)),

@@ -1,0 +1,242 @@
+// # The language server
+//
+// Everything but panels, over the language server protocol: any editor can use it. It knows neither VS
+// Code nor Node; the connection, the parser and the neighbouring files are handed in.
+
+import {
+  type Connection,
+  type InitializeResult,
+  NotebookDocuments,
+  TextDocuments,
+  TextDocumentSyncKind,
+} from "vscode-languageserver";
+import { TextDocument } from "vscode-languageserver-textdocument";
+import type { Analysis, FrontEnd, Neighbour } from "convnotes/pytorch";
+import { codeActions, codeLenses, diagnostics, hover, inlayHints } from "./features.js";
+import { type Language, networkMarkdown } from "./show.js";
+import { Sheet } from "./text.js";
+
+export interface Host {
+  readonly frontEnd: Promise<FrontEnd>;
+  /** Files beside the one of that URI. */
+  neighboursOf(uri: string): Neighbour;
+}
+
+interface Settings {
+  readonly hints: boolean;
+  readonly notes: boolean;
+  readonly batchSize: number;
+}
+
+/** What is not set, or set to nonsense, has its default. */
+function settingsOf(value: unknown): Settings {
+  const given = (typeof value === "object" && value !== null ? value : {}) as Record<
+    string,
+    unknown
+  >;
+  const batch = given.batchSize;
+  return {
+    hints: given.hints !== false,
+    notes: given.notes !== false,
+    batchSize: Number.isSafeInteger(batch) && Number(batch) >= 1 ? Number(batch) : 1,
+  };
+}
+
+/** Long enough for a typist, short enough for a reader. Units: ms. */
+const PAUSE_MS = 15;
+
+/** Documents beyond this are not models. Units: UTF-16 code units. */
+const LARGEST = 2_000_000;
+
+interface Analysed {
+  readonly sheet: Sheet;
+  readonly analysis: Analysis;
+}
+
+/** Serves `connection` until it closes. */
+export function serve(connection: Connection, host: Host): void {
+  const documents = new TextDocuments(TextDocument);
+  const notebooks = new NotebookDocuments(documents);
+  const results = new Map<string, Analysed>();
+  const timers = new Map<string, NodeJS.Timeout>();
+  const inputs = new Map<string, Map<string, readonly number[]>>();
+  let frontEnd: FrontEnd | null = null;
+  let settings = settingsOf(null);
+  let language: Language = "en";
+  const can = { configuration: false, refreshHints: false, refreshLenses: false };
+
+  // ## Analysing
+
+  /** What is analysed together with the document: itself, or its notebook. */
+  function sheetOf(uri: string): Sheet | null {
+    const cell = notebooks.findNotebookDocumentForCell(uri);
+    if (cell) {
+      const cells = cell.cells.flatMap(({ document }) => {
+        const text = notebooks.getCellTextDocument({ kind: 2, document });
+        return text?.languageId === "python" ? [text] : [];
+      });
+      return Sheet.ofCells(cell.uri, cells);
+    }
+    const document = documents.get(uri);
+    return document ? Sheet.ofDocument(document) : null;
+  }
+
+  function analyse(sheet: Sheet): void {
+    const { file, text } = sheet.source;
+    if (frontEnd === null || text.length > LARGEST) return;
+    const chosen = inputs.get(file);
+    const analysis = frontEnd.analyse(sheet.source, {
+      neighbour: host.neighboursOf(file),
+      batch: settings.batchSize,
+      ...(chosen && { inputs: chosen }),
+    });
+    results.set(file, { sheet, analysis });
+    for (const [uri, list] of diagnostics(sheet, analysis, settings.notes))
+      void connection.sendDiagnostics({ uri, diagnostics: list });
+    if (can.refreshHints) void connection.languages.inlayHint.refresh();
+    if (can.refreshLenses) connection.sendRequest("workspace/codeLens/refresh").catch(() => {});
+  }
+
+  function soon(uri: string): void {
+    const sheet = sheetOf(uri);
+    if (sheet === null) return;
+    const { file } = sheet.source;
+    clearTimeout(timers.get(file));
+    timers.set(
+      file,
+      setTimeout(() => {
+        timers.delete(file);
+        // By now it may be gone, or have been changed once more.
+        const now = sheetOf(uri);
+        if (now) analyse(now);
+      }, PAUSE_MS),
+    );
+  }
+
+  /** The analysis of the text as it is now. */
+  function current(uri: string): Analysed | null {
+    const sheet = sheetOf(uri);
+    if (sheet === null) return null;
+    const { file, text } = sheet.source;
+    if (results.get(file)?.sheet.source.text !== text) {
+      clearTimeout(timers.get(file));
+      timers.delete(file);
+      analyse(sheet);
+    }
+    return results.get(file) ?? null;
+  }
+
+  const everything = () => {
+    for (const { uri } of documents.all()) soon(uri);
+    for (const { sheet } of results.values()) for (const { uri } of sheet.documents) soon(uri);
+  };
+
+  // ## The protocol
+
+  connection.onInitialize(({ capabilities, initializationOptions, locale }): InitializeResult => {
+    can.configuration = capabilities.workspace?.configuration === true;
+    can.refreshHints = capabilities.workspace?.inlayHint?.refreshSupport === true;
+    can.refreshLenses = capabilities.workspace?.codeLens?.refreshSupport === true;
+    language = locale?.toLowerCase().startsWith("zh") ? "zh" : "en";
+    settings = settingsOf(initializationOptions);
+    return {
+      serverInfo: { name: "convnotes" },
+      capabilities: {
+        textDocumentSync: TextDocumentSyncKind.Incremental,
+        notebookDocumentSync: {
+          notebookSelector: [{ notebook: "*", cells: [{ language: "python" }] }],
+        },
+        inlayHintProvider: true,
+        hoverProvider: true,
+        codeLensProvider: {},
+        codeActionProvider: { codeActionKinds: ["quickfix"] },
+        executeCommandProvider: {
+          commands: ["convnotes.server.summary", "convnotes.server.input"],
+        },
+      },
+    };
+  });
+
+  connection.onInitialized(() => {
+    const begin = async () => {
+      if (can.configuration)
+        settings = settingsOf(await connection.workspace.getConfiguration("convnotes"));
+      frontEnd = await host.frontEnd;
+      everything();
+    };
+    begin().catch((error: unknown) => {
+      connection.console.error(
+        `convnotes: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    });
+  });
+
+  connection.onDidChangeConfiguration(({ settings: sent }) => {
+    const change = async () => {
+      const found: unknown = can.configuration
+        ? await connection.workspace.getConfiguration("convnotes")
+        : (sent as { convnotes?: unknown } | null)?.convnotes;
+      settings = settingsOf(found);
+      everything();
+    };
+    change().catch(() => {});
+  });
+
+  documents.onDidChangeContent(({ document }) => soon(document.uri));
+  documents.onDidClose(({ document: { uri } }) => {
+    results.delete(uri);
+    frontEnd?.forget(uri);
+    void connection.sendDiagnostics({ uri, diagnostics: [] });
+  });
+  notebooks.onDidOpen(({ cells }) => cells.slice(0, 1).forEach((c) => soon(c.document)));
+  notebooks.onDidChange(({ notebookDocument: { cells } }) =>
+    cells.slice(0, 1).forEach((c) => soon(c.document)),
+  );
+  notebooks.onDidClose(({ uri }) => {
+    results.delete(uri);
+    frontEnd?.forget(uri);
+  });
+
+  connection.languages.inlayHint.on(({ textDocument: { uri }, range }) => {
+    const now = settings.hints ? current(uri) : null;
+    return now ? inlayHints(now.sheet, now.analysis, uri, range) : [];
+  });
+  connection.onHover(({ textDocument: { uri }, position }) => {
+    const now = current(uri);
+    return now ? hover(now.sheet, now.analysis, uri, position, language) : null;
+  });
+  connection.onCodeLens(({ textDocument: { uri } }) => {
+    const now = current(uri);
+    return now ? codeLenses(now.sheet, now.analysis, uri, settings.batchSize, language) : [];
+  });
+  connection.onCodeAction(({ textDocument: { uri }, range }) => {
+    const now = current(uri);
+    return now ? codeActions(now.sheet, now.analysis, uri, range) : [];
+  });
+
+  connection.onExecuteCommand(({ command, arguments: args = [] }) => {
+    const [file, name, sizes] = args as [unknown, unknown, unknown];
+    if (typeof file !== "string" || typeof name !== "string") return null;
+    if (command === "convnotes.server.summary") {
+      const network = results.get(file)?.analysis.networks.find((n) => n.name === name);
+      return network ? networkMarkdown(network, language) : null;
+    }
+    if (command === "convnotes.server.input" && Array.isArray(sizes)) {
+      const known = inputs.get(file) ?? new Map<string, readonly number[]>();
+      const valid = sizes.every((d) => Number.isSafeInteger(d) && Number(d) >= 1);
+      if (sizes.length === 0) known.delete(name);
+      else if (valid && sizes.length <= 4) known.set(name, sizes as number[]);
+      inputs.set(file, known);
+      const [first] = results.get(file)?.sheet.documents ?? [];
+      if ((first as TextDocument | undefined) !== undefined) {
+        results.delete(file);
+        soon(first.uri);
+      }
+    }
+    return null;
+  });
+
+  documents.listen(connection);
+  notebooks.listen(connection);
+  connection.listen();
+}
