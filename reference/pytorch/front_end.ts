@@ -177,7 +177,8 @@ class Work {
       if (value === undefined || seen.has(value)) continue;
       const range = this.file.range(span.name);
       const candidate = (instance: Value, again: Candidate["again"], into: Candidate[]) => {
-        if (isModule(instance)) into.push({ name, range, span: span.whole, instance, again });
+        if (isModule(instance) && !instance.cls.name.endsWith("Loss"))
+          into.push({ name, range, span: span.whole, instance, again });
       };
       if (isModule(value)) {
         // A variable of a class that speaks for itself adds nothing.

@@ -894,7 +894,7 @@ export class Interpreter {
     if (++this.#moduleDepth > this.limits.depth)
       throw new Exhausted(`modules are nested more than ${this.limits.depth} deep`);
     const { site } = this;
-    if (!this.guessing) {
+    if (!this.guessing && !args.positional.some((value) => value instanceof Unknown)) {
       const given = { inputs: args.positional, range: site };
       if (!this.firstInputs.has(module)) this.firstInputs.set(module, given);
       if (!this.inputsOfClass.has(module.cls)) this.inputsOfClass.set(module.cls, given);

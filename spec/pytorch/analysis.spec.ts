@@ -181,6 +181,23 @@ describe("what is said of PyTorch source", () => {
     strictEqual(networks[0].totals.complete, false);
   });
 
+  it("looks into a training loop, and takes no loss for a network", () => {
+    const text =
+      "from torch import nn\nfrom torchvision import datasets\n" +
+      "def block(c):\n    return nn.Sequential(nn.Conv2d(1, c, 3), nn.ReLU())\n" +
+      "net = nn.Sequential(block(4), nn.Flatten()).to('cuda')\nloss = nn.CrossEntropyLoss()\n" +
+      "for X, y in DataLoader(datasets.FashionMNIST('.'), 128):\n    loss(net(X), y).backward()\n";
+    const { networks, findings } = analysed(python(text));
+    deepStrictEqual(findings, []);
+    deepStrictEqual(
+      networks.map(({ name, input, output }) => [name, input.source, output]),
+      [
+        ["net", "dataset", ["N", 2704]],
+        ["block", "call", ["N", 4, 26, 26]],
+      ],
+    );
+  });
+
   it("reads a neighbour's file", () => {
     const blocks = python("import torch.nn as nn\ndef block(c):\n    return nn.Conv2d(1, c, 3)\n");
     const text = "from .blocks import block\nfrom torch import nn\nnet = nn.Sequential(block(4))\n";
