@@ -41,25 +41,23 @@ function run(what, command, args, env = {}) {
   console.log(`ok     ${what} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
 }
 
+/** Steps with enough images for all threads to have work; of larger networks they take long. */
+const networks = ["kernels/plan/networks.spec.ts", "--grep=lenet|reference"];
+
 const sanitizers = {
   address: {
     preload: () => runtimes("libasan", "libubsan", "libstdc++"),
     // Node keeps what it needs until its end, which is no leak of ours.
     options: { ASAN_OPTIONS: "detect_leaks=0", UBSAN_OPTIONS: "print_stacktrace=1" },
     knocks: "5000",
-    specs: [
-      "kernels/check/laws.spec.ts",
-      "kernels/plan/laws.spec.ts",
-      "kernels/plan/networks.spec.ts",
-    ],
+    tests: [["kernels/check/laws.spec.ts", "kernels/plan/laws.spec.ts"], networks],
     start: [],
   },
   thread: {
     preload: () => runtimes("libtsan", "libstdc++"),
     options: { TSAN_OPTIONS: "ignore_noninstrumented_modules=1 halt_on_error=1" },
     knocks: "1000",
-    // Enough images for all threads to have work.
-    specs: ["kernels/plan/networks.spec.ts", "--grep=lenet|reference"],
+    tests: [networks],
     // Layouts of address spaces are drawn so widely that ThreadSanitizer's may not fit in; where
     // that cannot be switched off, it may be lucky.
     start: spawnSync("setarch", ["-R", "true"]).status === 0 ? ["setarch", "-R"] : [],
@@ -67,7 +65,7 @@ const sanitizers = {
 };
 
 setUp({ tools: true });
-for (const [name, { preload, options, knocks, specs, start }] of Object.entries(sanitizers)) {
+for (const [name, { preload, options, knocks, tests, start }] of Object.entries(sanitizers)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   const build = [join(kernels, "addon", "build.mjs"), "--strict", `--sanitize=${name}`];
   run(`building with ${name} checks`, process.execPath, build);
@@ -81,5 +79,6 @@ for (const [name, { preload, options, knocks, specs, start }] of Object.entries(
   run(`knocking, ${name}`, command, [...args, "kernels/check/door.run.ts", knocks], env);
   const mocha = join(root, "node_modules", "mocha", "bin", "mocha.js");
   const quiet = ["--no-config", "--import=tsx", "--reporter=dot", "--timeout=600000"];
-  run(`laws, ${name}`, command, [...args, mocha, ...quiet, ...specs], env);
+  for (const files of tests)
+    run(`tests, ${name}`, command, [...args, mocha, ...quiet, ...files], env);
 }
