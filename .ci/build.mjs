@@ -85,6 +85,9 @@ if (process.argv.includes("--types")) {
     platform: "node",
     format: "cjs",
     external: ["vscode"],
+    // The parser asks where it lies, in the words of another kind of module.
+    define: { "import.meta.url": "moduleUrl" },
+    banner: { js: 'const moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
     alias: { "convnotes/pytorch": join(reference, "pytorch", "index.ts") },
     minify: true,
     write: true,
