@@ -7,7 +7,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { backendOf } from "convnotes";
-import { loadFashionMnist } from "convnotes/node";
+import { loadFashionMnist, loadKernels } from "convnotes/node";
 import { projectRoot } from "../statements.js";
 import { type Outcome, runOnce, type Settings } from "./experiment.js";
 import { experiments } from "./experiments.js";
@@ -67,6 +67,7 @@ async function main(): Promise<void> {
   };
   const own = Object.keys(changed).length === 0 && device === "cpu";
   const settings = own ? experiment.settings : { ...experiment.settings, ...changed };
+  await loadKernels();
   backendOf(device);
   const data = await loadFashionMnist({ dataDir: values.data });
   console.log(`data: ${data.source}`);
