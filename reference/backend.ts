@@ -108,6 +108,10 @@ export interface Program {
   ): boolean;
   /** How it was planned, as data; `String(program)` says it to people. */
   readonly plan: object;
+  /** What it calls, in turn, and the steps of the graph that each call does. */
+  readonly calls: readonly { readonly kernel: string; readonly nodes: readonly number[] }[];
+  /** Once set to a number for each call, each run adds the time that the call took. Units: ns. */
+  times: Float64Array | null;
   toString(): string;
 }
 

@@ -84,7 +84,7 @@ export function compileStep(
   host: Host,
   step: TracedStep,
   options: CompileOptions = {},
-): Program & { readonly plan: Plan; times: Float64Array | null } {
+): Program & { readonly plan: Plan } {
   const { graph, inputs, outputs } = step;
   const plan = planStep(step, host.kernels, options);
 
@@ -146,6 +146,7 @@ export function compileStep(
 
   return {
     plan,
+    calls: plan.calls,
     times: null,
     run(inputs, outputs, options) {
       varying.forEach(({ node, name }, i) => {

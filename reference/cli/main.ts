@@ -1,6 +1,6 @@
 // # The command
 //
-// `convnotes train|verify|eval|predict|summary|plan|devices|models|bench|inspect|convert`. Each command is a file
+// `convnotes train|verify|eval|predict|summary|plan|profile|devices|models|bench|inspect|convert`. Each command is a file
 // of its own; here they are put together, and whatever goes wrong is said in one line rather than a
 // stack.
 
@@ -11,6 +11,7 @@ import { addBench } from "./bench.js";
 import { addEval, addPredict } from "./evaluate.js";
 import { addConvert, addInspect } from "./files.js";
 import { addDevices, addModels, addPlan, addSummary } from "./look.js";
+import { addProfile } from "./profile.js";
 import { addTrain } from "./train.js";
 import { addVerify } from "./verify.js";
 
@@ -29,6 +30,7 @@ addEval(program);
 addPredict(program);
 addSummary(program);
 addPlan(program);
+addProfile(program);
 addDevices(program);
 addModels(program);
 addBench(program);
