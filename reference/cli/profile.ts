@@ -53,8 +53,8 @@ export function addProfile(program: Command): void {
 function profile(name: string, flags: Flags): Row[] {
   const { create, inputShape } = modelNamed(name);
   const { batch, device, steps } = flags;
-  const compile = backendOf(device).compile;
-  if (compile === undefined)
+  const backend = backendOf(device);
+  if (backend.compile === undefined)
     throw new Error(`the device "${device}" runs operations one by one, without a program`);
   const model = create().to(device);
   const images = randn([batch, ...inputShape]).to(device);
@@ -64,7 +64,7 @@ function profile(name: string, flags: Flags): Row[] {
   ).to(device);
   const settings = { name: flags.optimizer, lr: 0.001, momentum: 0, weightDecay: 0 };
   const traced = traceStep(model, makeOptimizer(model, settings), images, labels);
-  const program = compile(traced);
+  const program = backend.compile(traced);
   const outputs = traced.outputs.map((t) => emptyTensor(t.shape, t.dtype, device));
   program.run([images, labels], outputs, new Map());
   const times = new Float64Array(program.calls.length);

@@ -39,7 +39,17 @@ describe("convnotes", function () {
 
   it("explains itself, and each command with what a newcomer needs", () => {
     const { stdout } = convnotes("--help");
-    for (const command of ["train", "verify", "eval", "summary", "plan", "profile", "devices", "models", "bench"])
+    for (const command of [
+      "train",
+      "verify",
+      "eval",
+      "summary",
+      "plan",
+      "profile",
+      "devices",
+      "models",
+      "bench",
+    ])
       assert.match(stdout, new RegExp(`^ {2}${command} .*[a-z]{4}`, "m"));
     const help = convnotes("train", "--help").stdout;
     assert.match(help, /Examples:/);
