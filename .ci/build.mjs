@@ -46,7 +46,7 @@ const results = await Promise.all([
     entryPoints: { backend: "backend.ts", verify: "check/verify.ts" },
     platform: "node",
     // The laws travel with what judges by them; the library is the one that a program runs.
-    external: ["convnotes"],
+    packages: "external",
     sourcemap: true,
   }),
   // Nothing is kept of this one: it fails as soon as the library asks for what browsers lack.

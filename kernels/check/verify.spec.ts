@@ -175,7 +175,7 @@ describe("verification", function () {
 
   for (const model of ["lenet", "lenet_bn"])
     needs(`looks at the calls of ${model} as they are fused, and finds them right`, () => {
-      const options = { model, batch: 17, seed, steps: 150, milliseconds: 20_000 };
+      const options = { model, batch: 17, seed, steps: 300, milliseconds: 20_000 };
       const certificate = verifyModel(options);
       assert.deepEqual(certificate.unchecked, []);
       assert.ok(certificate.passed, JSON.stringify(certificate.operations.at(-1)));
