@@ -1,0 +1,277 @@
+// # Streams
+//
+// What is put into a stream happens in order, but when is open: with `Asynchrony::late` not before
+// somebody waits for the stream. A program that downloads without waiting, or from another stream,
+// meets NaNs. While a stream captures, what is put into it becomes a graph and does not run.
+// Launches that two streams make run one after the other; races between them are not seen.
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <mutex>
+#include <sstream>
+
+#include "../cuda/gpu.h"
+#include "machine.h"
+
+namespace emulated {
+
+using Operation = std::function<std::string()>;
+
+struct Graph {
+  std::vector<Operation> operations;
+};
+struct Stream {
+  std::deque<Operation> pending;
+  std::unique_ptr<Graph> capture;
+};
+
+namespace {
+
+/** There is one device, and one block of it runs at a time, whoever calls. */
+std::recursive_mutex device;
+using Lock = std::lock_guard<std::recursive_mutex>;
+
+Stream standard;
+std::vector<std::unique_ptr<Stream>> streams;
+uint64_t chance = 1;
+
+Stream& streamOf(Stream* stream) { return stream ? *stream : standard; }
+
+/** Keeps the message until the thread's next call. */
+const char* answer(std::string message) {
+  static thread_local std::string kept;
+  kept = std::move(message);
+  return kept.empty() ? nullptr : kept.c_str();
+}
+
+std::string finish(Stream& stream) {
+  while (!stream.pending.empty()) {
+    const Operation operation = std::move(stream.pending.front());
+    stream.pending.pop_front();
+    if (std::string error = operation(); !error.empty()) {
+      stream.pending.clear();
+      return error;
+    }
+  }
+  return "";
+}
+
+std::string put(Stream& stream, Operation operation) {
+  if (stream.capture) {
+    stream.capture->operations.push_back(std::move(operation));
+    return "";
+  }
+  stream.pending.push_back(std::move(operation));
+  const bool late = settings.asynchrony == Asynchrony::late ||
+                    (settings.asynchrony == Asynchrony::random && nextRandom(chance) >> 63);
+  return late ? "" : finish(stream);
+}
+
+std::string outside(const char* what, const void* p, size_t bytes) {
+  const Allocation* a = allocationOf(p);
+  const char* from = static_cast<const char*>(p);
+  if (a && a->live && from >= a->start && from + bytes <= a->start + a->bytes) return "";
+  return format("%s of %zu bytes at ", what, bytes) + whereInMemory(p);
+}
+
+}  // namespace
+
+// ## Streams and graphs
+
+Stream* createStream() {
+  const Lock lock(device);
+  streams.push_back(std::make_unique<Stream>());
+  return streams.back().get();
+}
+
+const char* destroyStream(Stream* stream) {
+  const Lock lock(device);
+  std::string error = finish(*stream);
+  std::erase_if(streams, [&](const auto& s) { return s.get() == stream; });
+  return answer(std::move(error));
+}
+
+const char* synchronize(Stream* stream) {
+  const Lock lock(device);
+  if (streamOf(stream).capture) return answer("synchronize: the stream is being captured");
+  return answer(finish(streamOf(stream)));
+}
+
+const char* beginCapture(Stream* stream) {
+  const Lock lock(device);
+  if (!stream) return answer("begin_capture: the default stream cannot be captured");
+  if (stream->capture) return answer("begin_capture: the stream is being captured already");
+  stream->capture = std::make_unique<Graph>();
+  return nullptr;
+}
+
+const char* endCapture(Stream* stream, Graph** graph) {
+  const Lock lock(device);
+  if (!stream || !stream->capture) return answer("end_capture: the stream is not being captured");
+  *graph = stream->capture.release();
+  return nullptr;
+}
+
+const char* replay(Graph* graph, Stream* stream) {
+  const Lock lock(device);
+  for (const Operation& operation : graph->operations)
+    if (std::string error = put(streamOf(stream), operation); !error.empty())
+      return answer(std::move(error));
+  return nullptr;
+}
+
+const char* destroyGraph(Graph* graph) {
+  delete graph;
+  return nullptr;
+}
+
+// ## Memory, and copies
+
+void* allocate(size_t bytes) {
+  const Lock lock(device);
+  return claim(bytes);
+}
+
+const char* release(void* memory) {
+  const Lock lock(device);
+  if (!memory) return nullptr;
+  // Whoever frees waits for all that is under way.
+  std::string error = finish(standard);
+  for (const auto& stream : streams)
+    if (error.empty()) error = finish(*stream);
+  std::string wrong = giveBack(memory);
+  return answer(error.empty() ? std::move(wrong) : std::move(error));
+}
+
+const char* upload(void* to, const void* from, size_t bytes, Stream* stream) {
+  const Lock lock(device);
+  if (bytes == 0) return nullptr;
+  if (streamOf(stream).capture) return answer("upload: the stream is being captured");
+  if (std::string error = finish(streamOf(stream)); !error.empty()) return answer(std::move(error));
+  if (std::string error = outside("upload", to, bytes); !error.empty())
+    return answer(std::move(error));
+  memcpy(to, from, bytes);
+  markWritten(to, bytes);
+  return nullptr;
+}
+
+const char* download(void* to, const void* from, size_t bytes, Stream* stream) {
+  const Lock lock(device);
+  if (bytes == 0) return nullptr;
+  if (streamOf(stream).capture) return answer("download: the stream is being captured");
+  if (std::string error = finish(streamOf(stream)); !error.empty()) return answer(std::move(error));
+  if (std::string error = outside("download", from, bytes); !error.empty())
+    return answer(std::move(error));
+  memcpy(to, from, bytes);
+  return nullptr;
+}
+
+const char* copy(void* to, const void* from, size_t bytes, Stream* stream) {
+  const Lock lock(device);
+  if (bytes == 0) return nullptr;
+  return answer(put(streamOf(stream), [=]() -> std::string {
+    if (std::string error = outside("copy", from, bytes); !error.empty()) return error;
+    if (std::string error = outside("copy", to, bytes); !error.empty()) return error;
+    memmove(to, from, bytes);
+    markWritten(to, bytes);
+    return "";
+  }));
+}
+
+const char* fill(void* to, int byte, size_t bytes, Stream* stream) {
+  const Lock lock(device);
+  if (bytes == 0) return nullptr;
+  return answer(put(streamOf(stream), [=]() -> std::string {
+    if (std::string error = outside("fill", to, bytes); !error.empty()) return error;
+    memset(to, byte, bytes);
+    markWritten(to, bytes);
+    return "";
+  }));
+}
+
+// ## Launches
+
+namespace {
+
+std::string wrongLaunch(const char* name, dim3 grid, dim3 block, size_t sharedBytes) {
+  const std::string kernel = format("kernel %s: ", name);
+  const uint64_t threads = uint64_t{block.x} * block.y * block.z;
+  if (threads == 0 || threads > maxThreads || block.z > 64)
+    return kernel + format("blocks of %u × %u × %u threads; 1 to %u are allowed, at most 64 in z",
+                           block.x, block.y, block.z, maxThreads);
+  if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
+    return kernel + format("a grid of %u × %u × %u blocks; 1 to 2147483647 × 65535 × 65535 are allowed",
+                           grid.x, grid.y, grid.z);
+  if (sharedBytes > sharedLimit())
+    return kernel + format("%zu bytes of dynamic shared memory; sm_%d has %zu", sharedBytes,
+                           GPU_EMU_ARCH / 10, sharedLimit());
+  return "";
+}
+
+}  // namespace
+
+const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, Stream* stream,
+                   Body body) {
+  const std::shared_ptr<void> arguments(body.arguments, body.destroy);
+  const Lock lock(device);
+  if (std::string error = wrongLaunch(name, grid, block, sharedBytes); !error.empty())
+    return answer(std::move(error));
+  return answer(put(streamOf(stream), [=, kernel = std::string(name)] {
+    Launch launch{kernel, grid, block, sharedBytes, body, block.x * block.y * block.z, ""};
+    // Held here, so that they live as long as the operation does.
+    if (arguments) run(launch);
+    return launch.error;
+  }));
+}
+
+// ## The device
+
+const char* describe(gpu::DeviceInfo* info) {
+  const Lock lock(device);
+  snprintf(info->name, sizeof info->name, "emulated device%s",
+           checking ? ", checking every access" : "");
+  info->major = GPU_EMU_ARCH / 100;
+  info->minor = GPU_EMU_ARCH / 10 % 10;
+  info->multiprocessors = 1;
+  info->totalBytes = settings.memoryBytes;
+  info->freeBytes = freeMemory();
+  return nullptr;
+}
+
+const char* configure(const char* text) {
+  const Lock lock(device);
+  Settings next = settings;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    const size_t equals = word.find('=');
+    const std::string key = word.substr(0, equals);
+    const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
+    const auto oneOf = [&](std::initializer_list<const char*> names, auto& setting) {
+      const auto* found = std::find(names.begin(), names.end(), value);
+      if (found == names.end()) return false;
+      setting = static_cast<std::remove_reference_t<decltype(setting)>>(found - names.begin());
+      return true;
+    };
+    const auto number = [&](auto& setting) {
+      if (value.empty() || value.find_first_not_of("0123456789") != std::string::npos) return false;
+      setting = strtoull(value.c_str(), nullptr, 10);
+      return true;
+    };
+    const bool known = (key == "order" && oneOf({"forward", "reverse", "random"}, next.order)) ||
+                       (key == "asynchrony" && oneOf({"eager", "late", "random"}, next.asynchrony)) ||
+                       (key == "seed" && number(next.seed)) ||
+                       (key == "memory" && number(next.memoryBytes));
+    if (!known)
+      return answer(format("the emulated device does not know \"%s\"; it knows "
+                           "order=forward|reverse|random, asynchrony=eager|late|random, seed=number "
+                           "and memory=bytes",
+                           word.c_str()));
+  }
+  settings = next;
+  chance = scramble(settings.seed);
+  return nullptr;
+}
+
+}  // namespace emulated
