@@ -243,10 +243,6 @@ void landCopies(Thread& thread, size_t pending) {
   }
 }
 
-void waitForCopies(int pending) {
-  Thread& me = *self();
-  landCopies(me, size_t(pending));
-  if constexpr (checking) checkLanded(me);
-}
+void waitForCopies(int pending) { landCopies(*self(), size_t(pending)); }
 
 }  // namespace emulated

@@ -62,6 +62,9 @@ void prepare(Fiber& fiber, void (*main)());
 /** Address space for stacks; each has a page before it that nobody may touch. */
 char* reserveStacks();
 
+/** Whether the address is on a fiber's stack. */
+bool isLocal(const void* p);
+
 // ## A block and its threads
 
 struct Copy {
@@ -72,7 +75,6 @@ struct Copy {
 };
 
 struct Warp;
-struct Clock;
 
 enum class State : uint8_t { fresh, ready, running, waiting, done };
 
@@ -210,6 +212,8 @@ size_t freeMemory();
 /** A message when somebody wrote beside an allocation. */
 std::string brokenFence();
 void markWritten(void* to, size_t bytes);
+/** Check build: the first of the bytes that nothing wrote, or nullptr. */
+const void* firstUnwritten(const void* from, size_t bytes);
 
 // ## The check build's judgement: does nothing in the plain build
 
@@ -221,10 +225,10 @@ void checkAccess(Thread& thread, const void* p, size_t bytes, bool isWrite, cons
 void checkAtomic(Thread& thread, const void* p, size_t bytes, Site site);
 /** An asynchronous copy's write to shared memory, which is seen by who waits for the group. */
 void checkCopy(Thread& thread, const void* p, size_t bytes, Site site);
+// A wait for copies needs no word: check.cpp looks at `landed`.
 /** What the threads did before is seen by all of them after. */
 void checkMeeting(Thread* const* threads, size_t count);
 /** The same of all threads of the block that run. */
 void checkBarrier();
-void checkLanded(Thread& thread);
 
 }  // namespace emulated

@@ -18,7 +18,7 @@ namespace emulated {
 
 Allocation::Allocation(char* start, size_t bytes, char* pages, size_t span)
     : start(start), bytes(bytes), pages(pages), span(span) {
-  if (checking) written.assign(bytes, false);
+  if constexpr (checking) written.assign(bytes, false);
 }
 Allocation::~Allocation() { munmap(pages, span); }
 
@@ -113,8 +113,16 @@ std::string brokenFence() {
   return "";
 }
 
+const void* firstUnwritten(const void* from, size_t bytes) {
+  if constexpr (!checking) return nullptr;
+  const Allocation& a = *allocationOf(from);
+  const auto begin = a.written.begin() + (static_cast<const char*>(from) - a.start);
+  const auto found = std::find(begin, begin + bytes, false);
+  return found == begin + bytes ? nullptr : a.start + (found - a.written.begin());
+}
+
 void markWritten(void* to, size_t bytes) {
-  if (!checking) return;
+  if constexpr (!checking) return;
   Allocation* a = allocationOf(to);
   if (!a || !a->live) return;
   const auto begin = a->written.begin() + (static_cast<char*>(to) - a->start);

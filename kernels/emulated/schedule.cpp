@@ -41,6 +41,10 @@ int faultSignal = 0;
 
 }  // namespace
 
+bool isLocal(const void* p) {
+  return stacks && p >= stacks && p < stacks + maxThreads * stackBytes;
+}
+
 // ## Messages
 
 std::string format(const char* pattern, ...) {
@@ -314,8 +318,7 @@ void inspectThreads() {
 
 void onFault(int signal, siginfo_t* info, void* context) {
   const greg_t* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
-  if (const char* top = reinterpret_cast<char*>(registers[REG_RSP]);
-      top < stacks || top >= stacks + maxThreads * stackBytes) {
+  if (!isLocal(reinterpret_cast<void*>(registers[REG_RSP]))) {
     // Not a kernel's: it happens again, and ends the program as it would have.
     ::signal(signal, SIG_DFL);
     return;
@@ -359,7 +362,7 @@ std::string describeFault() {
                                 : at(static_cast<const char*>(faultCode) + 1);
   if (faultSignal == SIGFPE) return "integer division by zero" + where;
   const char* address = static_cast<char*>(faultAddress);
-  if (address >= stacks && address < stacks + maxThreads * stackBytes)
+  if (isLocal(address))
     return format("needs more than %zu KiB of local memory", (stackBytes - pageBytes) / 1024) +
            where;
   return "access out of bounds, at " + whereInMemory(address) + where;

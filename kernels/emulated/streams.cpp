@@ -164,6 +164,8 @@ const char* download(void* to, const void* from, size_t bytes, Stream* stream) {
   if (std::string error = finish(streamOf(stream)); !error.empty()) return answer(std::move(error));
   if (std::string error = outside("download", from, bytes); !error.empty())
     return answer(std::move(error));
+  if (const void* p = firstUnwritten(from, bytes))
+    return answer("download: nothing wrote " + whereInMemory(p));
   memcpy(to, from, bytes);
   return nullptr;
 }
@@ -174,6 +176,7 @@ const char* copy(void* to, const void* from, size_t bytes, Stream* stream) {
   return answer(put(streamOf(stream), [=]() -> std::string {
     if (std::string error = outside("copy", from, bytes); !error.empty()) return error;
     if (std::string error = outside("copy", to, bytes); !error.empty()) return error;
+    if (const void* p = firstUnwritten(from, bytes)) return "copy: nothing wrote " + whereInMemory(p);
     memmove(to, from, bytes);
     markWritten(to, bytes);
     return "";
