@@ -10,6 +10,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildExtension } from "../extension/build.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const reference = join(root, "reference");
@@ -73,26 +74,7 @@ for (const name of ["web-tree-sitter", "tree-sitter-python"])
   cpSync(join(root, "node_modules", name, `${name}.wasm`), join(dist, "wasm", `${name}.wasm`));
 
 if (process.argv.includes("--types")) {
-  // The extension: VS Code loads its client, and anything can start its server.
-  const extension = join(root, "extension", "dist");
-  rmSync(extension, { recursive: true, force: true });
-  await build({
-    ...common,
-    absWorkingDir: join(root, "extension"),
-    outdir: extension,
-    outExtension: { ".js": ".cjs" },
-    entryPoints: { client: "client/client.ts", server: "server/node.ts" },
-    platform: "node",
-    format: "cjs",
-    external: ["vscode"],
-    // The parser asks where it lies, in the words of another kind of module.
-    define: { "import.meta.url": "moduleUrl" },
-    banner: { js: 'const moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
-    alias: { "convnotes/pytorch": join(reference, "pytorch", "index.ts") },
-    minify: true,
-    write: true,
-  }).catch(() => process.exit(1));
-  cpSync(join(dist, "wasm"), join(extension, "wasm"), { recursive: true });
+  await buildExtension();
 
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
   const project = join(reference, "tsconfig.build.json");

@@ -32,6 +32,7 @@ const wings = ["reference", "spec", "kernels", "extension", "docs"].filter((wing
 const checks = [
   { name: "types", ...types(".") },
   { name: "types of docs", ...types("docs") },
+  { name: "types of panels", ...types("extension/panel") },
   { name: "types in a browser", ...types("reference/tsconfig.browser.json") },
   { name: "lint", command: ["eslint/bin/eslint.js", ...sources, "--max-warnings=0"] },
   {

@@ -17,8 +17,17 @@ import {
   type Range,
   type TextEdit,
 } from "vscode-languageserver";
-import type { Analysis, Dim, Finding, SourceRange } from "convnotes/pytorch";
-import { hintText, type Language, layerMarkdown, networkText, shapeText } from "./show.js";
+import type { Analysis, Dim, Finding, Network, SourceRange } from "convnotes/pytorch";
+import type { NetworkView } from "./protocol.js";
+import {
+  hintText,
+  inputText,
+  type Language,
+  layerMarkdown,
+  layerTitle,
+  networkText,
+  shapeText,
+} from "./show.js";
 import type { Sheet } from "./text.js";
 
 const before = (a: Position, b: Position): boolean =>
@@ -52,72 +61,114 @@ export function inlayHints(sheet: Sheet, analysis: Analysis, uri: string, range:
   });
 }
 
-/** The innermost layer at a place. */
-export function hover(
+/** A layer of a network: a place in its calls. */
+export interface Target {
+  readonly network: Network;
+  readonly call: number;
+  readonly place: SourceRange;
+}
+
+/** The innermost layer at a place; several when a loop, or one line, calls more than one. */
+export function layersAt(
   sheet: Sheet,
   analysis: Analysis,
   uri: string,
   position: Position,
-  language: Language,
-): Hover | null {
+): Target[] {
   const offset = sheet.offsetAt(uri, position);
-  if (offset === null) return null;
+  if (offset === null) return [];
   const inside = ({ file, start, end }: SourceRange) =>
     file === sheet.source.file && start <= offset && offset <= end;
-  const candidates = analysis.networks.flatMap(({ calls }) =>
-    calls.flatMap((call) =>
-      [call.definition, call.call].filter(inside).map((place) => ({ call, place })),
+  const candidates = analysis.networks.flatMap((network) =>
+    network.calls.flatMap(({ definition, call }, i) =>
+      [definition, call].filter(inside).map((place): Target => ({ network, call: i, place })),
     ),
   );
   const size = ({ start, end }: SourceRange) => end - start;
   const best = Math.min(...candidates.map(({ place }) => size(place)));
-  const chosen = candidates.filter(({ place }) => size(place) === best);
-  if (chosen.length === 0) return null;
-  // A loop calls one layer several times; a Sequential is one call of many layers.
-  const shown = chosen.slice(0, 4).map(({ call }) => layerMarkdown(call, language));
-  if (chosen.length > 4) shown.push(`… ${chosen.length - 4} more`);
-  const where = sheet.rangeOf(chosen[0].place);
+  return candidates.filter(({ place }) => size(place) === best);
+}
+
+/** The most layers that one hover speaks of. */
+const MOST_SHOWN = 4;
+
+/** Tables of the layers; `more` adds what is known of one beside its shape: its output, the notes. */
+export function hover(
+  sheet: Sheet,
+  layers: readonly Target[],
+  language: Language,
+  more: (layer: Target) => { readonly output: string; readonly statement: string },
+): Hover | null {
+  if (layers.length === 0) return null;
+  const shown = layers.slice(0, MOST_SHOWN).map((layer) => {
+    const call = layer.network.calls[layer.call];
+    const { output, statement } = more(layer);
+    const parts = [layerTitle(call), output, layerMarkdown(call, language), statement];
+    return parts.filter((part) => part !== "").join("\n\n");
+  });
+  if (layers.length > MOST_SHOWN) shown.push(`… ${layers.length - MOST_SHOWN} more`);
+  const where = sheet.rangeOf(layers[0].place);
   return {
     contents: { kind: MarkupKind.Markdown, value: shown.join("\n\n---\n\n") },
     ...(where && { range: where.range }),
   };
 }
 
+const lensWords = {
+  en: { summary: "Summary", choose: "Choose input", outputs: "Open outputs", train: "Train" },
+  zh: { summary: "概要", choose: "选择输入", outputs: "查看输出", train: "训练" },
+} as const;
+
 /** Above each network: what it costs, and which input that is for. */
 export function codeLenses(
   sheet: Sheet,
   analysis: Analysis,
   uri: string,
-  batch: number,
-  language: Language,
+  { batch, language, panels }: { batch: number; language: Language; panels: boolean },
 ): CodeLens[] {
   return analysis.networks.flatMap((network): CodeLens[] => {
     const where = sheet.rangeOf(network.range);
     if (where?.uri !== uri) return [];
     const { range } = where;
     const args = [sheet.source.file, network.name];
-    const summary = language === "zh" ? "概要" : "Summary";
-    const choose = language === "zh" ? "选择输入" : "Choose input";
+    const { summary, choose, outputs, train } = lensWords[language];
+    const lens = (title: string, command: string, ...more: string[]): CodeLens => ({
+      range,
+      command: { title, command: `convnotes.${command}`, arguments: [...args, ...more] },
+    });
     return [
-      {
-        range,
-        command: {
-          title: networkText(network, batch, language),
-          command: "convnotes.summary",
-          arguments: args,
-        },
-      },
-      { range, command: { title: summary, command: "convnotes.summary", arguments: args } },
-      {
-        range,
-        command: {
-          title: choose,
-          command: "convnotes.chooseInput",
-          arguments: [...args, shapeText(network.input.shape.slice(1))],
-        },
-      },
+      lens(networkText(network, batch, language), "summary"),
+      lens(summary, "summary"),
+      ...(panels ? [lens(outputs, "outputs"), lens(train, "train")] : []),
+      lens(choose, "chooseInput", shapeText(network.input.shape.slice(1))),
     ];
   });
+}
+
+/** The networks as panels and trees show them. */
+export function networkViews(
+  sheet: Sheet,
+  analysis: Analysis,
+  batch: number,
+  language: Language,
+): NetworkView[] {
+  return analysis.networks.map((network) => ({
+    file: sheet.source.file,
+    name: network.name,
+    place: sheet.rangeOf(network.range),
+    input: inputText(network, language),
+    totals: networkText(network, batch, language),
+    failed: network.failed?.message ?? null,
+    layers: network.calls.map((call) => ({
+      path: call.path,
+      className: call.className,
+      printed: call.printed,
+      output: shapeText(call.output),
+      parameters: call.shared ? 0 : call.parameters,
+      multiplyAdds: call.multiplyAdds,
+      place: sheet.rangeOf(call.definition),
+    })),
+  }));
 }
 
 const severities = {

@@ -3,56 +3,38 @@
 // `node dist/server.cjs --stdio`: speaks the language server protocol over its input and output, or, when
 // VS Code starts it, over what VS Code says.
 
-import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join, sep } from "node:path";
-import { fileURLToPath } from "node:url";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { createConnection, ProposedFeatures } from "vscode-languageserver/node.js";
-import { createFrontEnd, type Neighbour } from "convnotes/pytorch";
+import { Calculator } from "./calculator.js";
+import { frontEnd, neighboursOf, ownFolder, statements } from "./files.js";
+import type { NetworkOutputs, NoOutputs } from "./outputs.js";
 import { serve } from "./server.js";
 
-/** Source files beyond this are not read. Units: bytes. */
-const LARGEST = 2_000_000;
+/** In the bundle, or as it stands in the sources. */
+function startWorker(): Worker {
+  const built = join(ownFolder(), "worker.cjs");
+  const file = existsSync(built) ? built : join(ownFolder(), "worker.ts");
+  const worker = new Worker(file, { argv: [] });
+  worker.unref();
+  return worker;
+}
 
-/** Files in the folder of the document and below; nothing else is read. */
-function neighboursOf(uri: string): Neighbour {
-  if (!uri.startsWith("file:")) return () => null;
-  let root: string;
-  try {
-    root = realpathSync(dirname(fileURLToPath(uri)));
-  } catch {
-    return () => null;
-  }
-  return (module, from) => {
-    const dots = /^\.*/.exec(module)![0].length;
-    const base = from.startsWith("file:") ? dirname(fileURLToPath(from)) : dirname(from);
-    const start = dots > 0 ? join(base, ...Array<string>(dots - 1).fill("..")) : root;
-    const path = join(start, ...module.slice(dots).split("."));
-    for (const candidate of [`${path}.py`, join(path, "__init__.py")]) {
-      if (!existsSync(candidate)) continue;
-      const file = realpathSync(candidate);
-      if (!file.startsWith(root + sep) || statSync(file).size > LARGEST) return null;
-      return { file, language: "python", text: readFileSync(file, "utf8") };
-    }
-    return null;
+const calculator = new Calculator(() => {
+  const worker = startWorker();
+  return {
+    ask: (question) => worker.postMessage(question),
+    listen(answer) {
+      worker.on("message", (outputs: NetworkOutputs | NoOutputs) => answer(outputs));
+      worker.on("error", () => answer(null));
+    },
+    stop: () => void worker.terminate(),
   };
-}
-
-/** The parser's files: beside the bundle, else in the packages that they come from. */
-function wasm(name: string): Uint8Array {
-  const built = join(dirname(process.argv[1] ?? "."), "wasm", `${name}.wasm`);
-  if (existsSync(built)) return readFileSync(built);
-  return readFileSync(createRequire(join(process.cwd(), "x.js")).resolve(`${name}/${name}.wasm`));
-}
+});
 
 const connection = createConnection(ProposedFeatures.all);
 // What a library prints would break the protocol.
 console.log = (...words: unknown[]) => connection.console.log(words.join(" "));
 
-serve(connection, {
-  frontEnd: createFrontEnd({
-    runtime: wasm("web-tree-sitter"),
-    python: wasm("tree-sitter-python"),
-  }),
-  neighboursOf,
-});
+serve(connection, { frontEnd: frontEnd(), neighboursOf, calculator, statements: statements() });

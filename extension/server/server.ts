@@ -12,12 +12,36 @@ import {
 } from "vscode-languageserver";
 import { TextDocument } from "vscode-languageserver-textdocument";
 import type { Analysis, FrontEnd, Neighbour } from "convnotes/pytorch";
-import { codeActions, codeLenses, diagnostics, hover, inlayHints } from "./features.js";
-import { type Language, networkMarkdown } from "./show.js";
+import type { Calculator, Outputs } from "./calculator.js";
+import {
+  codeActions,
+  codeLenses,
+  diagnostics,
+  hover,
+  inlayHints,
+  layersAt,
+  networkViews,
+} from "./features.js";
+import type { OwnImage } from "./outputs.js";
+import {
+  ANALYSED,
+  type ClientOptions,
+  NETWORKS,
+  type NetworkView,
+  OUTPUTS,
+  type OutputsAnswer,
+  type OutputsRequest,
+} from "./protocol.js";
+import { type Language, networkMarkdown, outputMarkdown } from "./show.js";
+import { type CitedStatement, statementMarkdown } from "./statements.js";
 import { Sheet } from "./text.js";
 
 export interface Host {
   readonly frontEnd: Promise<FrontEnd>;
+  readonly calculator: Calculator;
+  readonly statements: readonly CitedStatement[];
+  /** Told what the client says of itself when it begins. */
+  begun?(options: unknown): void;
   /** Files beside the one of that URI. */
   neighboursOf(uri: string): Neighbour;
 }
@@ -25,6 +49,7 @@ export interface Host {
 interface Settings {
   readonly hints: boolean;
   readonly notes: boolean;
+  readonly outputs: boolean;
   readonly batchSize: number;
 }
 
@@ -38,6 +63,7 @@ function settingsOf(value: unknown): Settings {
   return {
     hints: given.hints !== false,
     notes: given.notes !== false,
+    outputs: given.outputs !== false,
     batchSize: Number.isSafeInteger(batch) && Number(batch) >= 1 ? Number(batch) : 1,
   };
 }
@@ -47,6 +73,12 @@ const PAUSE_MS = 15;
 
 /** Documents beyond this are not models. Units: UTF-16 code units. */
 const LARGEST = 2_000_000;
+
+/** A hover waits so long for a layer's output. Units: ms. */
+const HOVER_MS = 700;
+
+/** The networks whose outputs are kept. */
+const MOST_KEPT = 8;
 
 interface Analysed {
   readonly sheet: Sheet;
@@ -63,6 +95,7 @@ export function serve(connection: Connection, host: Host): void {
   let frontEnd: FrontEnd | null = null;
   let settings = settingsOf(null);
   let language: Language = "en";
+  let client: ClientOptions = {};
   const can = { configuration: false, refreshHints: false, refreshLenses: false };
 
   // ## Analysing
@@ -95,6 +128,8 @@ export function serve(connection: Connection, host: Host): void {
       void connection.sendDiagnostics({ uri, diagnostics: list });
     if (can.refreshHints) void connection.languages.inlayHint.refresh();
     if (can.refreshLenses) connection.sendRequest("workspace/codeLens/refresh").catch(() => {});
+    if (client.panels)
+      for (const { uri } of sheet.documents) void connection.sendNotification(ANALYSED, { uri });
   }
 
   function soon(uri: string): void {
@@ -131,6 +166,41 @@ export function serve(connection: Connection, host: Host): void {
     for (const { sheet } of results.values()) for (const { uri } of sheet.documents) soon(uri);
   };
 
+  // ## Outputs
+
+  const kept = new Map<string, { question: string; outputs: Promise<Outputs> }>();
+
+  /** The outputs of a network as its text is now, for the image chosen last. */
+  function outputsFor({ sheet: { source } }: Analysed, network: string, image?: number | OwnImage) {
+    const key = `${source.file}\n${network}`;
+    if (image !== undefined) images.set(key, image);
+    const chosen = images.get(key);
+    const input = inputs.get(source.file)?.get(network);
+    const named = typeof chosen === "object" ? chosen.name : chosen;
+    const question = JSON.stringify([source.text, input, named]);
+    const known = kept.get(key);
+    if (known?.question === question && image === undefined) return known.outputs;
+    const outputs = host.calculator.ask({
+      document: source,
+      network,
+      ...(input && { input }),
+      ...(chosen !== undefined && { image: chosen }),
+    });
+    kept.delete(key);
+    kept.set(key, { question, outputs });
+    const [oldest] = kept.keys();
+    if (kept.size > MOST_KEPT) kept.delete(oldest);
+    return outputs;
+  }
+  const images = new Map<string, number | OwnImage>();
+
+  /** Null when it takes longer than a reader waits. */
+  const promptly = (outputs: Promise<Outputs>): Promise<Outputs | null> =>
+    Promise.race([
+      outputs,
+      new Promise<null>((resolve) => void setTimeout(() => resolve(null), HOVER_MS)),
+    ]);
+
   // ## The protocol
 
   connection.onInitialize(({ capabilities, initializationOptions, locale }): InitializeResult => {
@@ -139,6 +209,8 @@ export function serve(connection: Connection, host: Host): void {
     can.refreshLenses = capabilities.workspace?.codeLens?.refreshSupport === true;
     language = locale?.toLowerCase().startsWith("zh") ? "zh" : "en";
     settings = settingsOf(initializationOptions);
+    client = (initializationOptions ?? {}) as ClientOptions;
+    host.begun?.(initializationOptions);
     return {
       serverInfo: { name: "convnotes" },
       capabilities: {
@@ -201,18 +273,54 @@ export function serve(connection: Connection, host: Host): void {
     const now = settings.hints ? current(uri) : null;
     return now ? inlayHints(now.sheet, now.analysis, uri, range) : [];
   });
-  connection.onHover(({ textDocument: { uri }, position }) => {
+  connection.onHover(async ({ textDocument: { uri }, position }) => {
     const now = current(uri);
-    return now ? hover(now.sheet, now.analysis, uri, position, language) : null;
+    if (now === null) return null;
+    const layers = layersAt(now.sheet, now.analysis, uri, position);
+    const known = new Map<string, Outputs | null>();
+    if (settings.outputs)
+      for (const { network } of layers)
+        if (!known.has(network.name))
+          known.set(network.name, await promptly(outputsFor(now, network.name)));
+    const pictures = client.pictures === true;
+    return hover(now.sheet, layers, language, ({ network, call }) => {
+      const { className } = network.calls[call];
+      const linked = client.chapters === true;
+      const outputs = known.get(network.name);
+      return {
+        statement: statementMarkdown(className, host.statements, language, linked),
+        output: outputs === undefined ? "" : outputMarkdown(outputs, call, language, pictures),
+      };
+    });
   });
   connection.onCodeLens(({ textDocument: { uri } }) => {
     const now = current(uri);
-    return now ? codeLenses(now.sheet, now.analysis, uri, settings.batchSize, language) : [];
+    if (now === null) return [];
+    const { batchSize: batch } = settings;
+    const panels = client.panels === true;
+    return codeLenses(now.sheet, now.analysis, uri, { batch, language, panels });
   });
   connection.onCodeAction(({ textDocument: { uri }, range }) => {
     const now = current(uri);
     return now ? codeActions(now.sheet, now.analysis, uri, range) : [];
   });
+
+  connection.onRequest(NETWORKS, ({ uri }: { uri: string }): NetworkView[] => {
+    const now = current(uri);
+    return now ? networkViews(now.sheet, now.analysis, settings.batchSize, language) : [];
+  });
+  connection.onRequest(
+    OUTPUTS,
+    async ({ file, network, image }: OutputsRequest): Promise<OutputsAnswer | null> => {
+      const [document] = results.get(file)?.sheet.documents ?? [];
+      const now = (document as TextDocument | undefined) ? current(document.uri) : null;
+      if (now === null) return null;
+      const views = networkViews(now.sheet, now.analysis, settings.batchSize, language);
+      const view = views.find(({ name }) => name === network);
+      return view ? { view, outputs: await outputsFor(now, network, image) } : null;
+    },
+  );
+  connection.onShutdown(() => host.calculator.stop());
 
   connection.onExecuteCommand(({ command, arguments: args = [] }) => {
     const [file, name, sizes] = args as [unknown, unknown, unknown];

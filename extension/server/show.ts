@@ -4,6 +4,7 @@
 // network. Nothing here knows an editor.
 
 import type { Dim, LayerCall, Network } from "convnotes/pytorch";
+import type { Outputs } from "./calculator.js";
 
 export type Language = "en" | "zh";
 
@@ -30,6 +31,12 @@ const words = {
     memory: "activation memory",
     shared: "counted before",
     unknown: "unknown",
+    mean: "mean",
+    std: "std",
+    zeros: "zeros",
+    notFinite: "not finite",
+    computing: "its output is being computed …",
+    noOutput: "no output",
     atLeast: "at least",
     sources: {
       chosen: "chosen",
@@ -50,6 +57,12 @@ const words = {
     memory: "激活值内存",
     shared: "已计入",
     unknown: "未知",
+    mean: "均值",
+    std: "标准差",
+    zeros: "零",
+    notFinite: "非有限",
+    computing: "正在计算输出……",
+    noOutput: "没有输出",
     atLeast: "至少",
     sources: {
       chosen: "已选择",
@@ -92,6 +105,10 @@ export function inputText({ input }: Network, language: Language): string {
 /** What foreign text may not do in Markdown. */
 const literal = (text: string): string => `\`${text.replaceAll("`", "ʼ").replaceAll("\n", " ")}\``;
 
+/** What the pointer is on: its path, and what PyTorch prints. */
+export const layerTitle = (call: LayerCall): string =>
+  `**${literal(call.path)}** ${literal(call.printed)}`;
+
 /** The table under the pointer. */
 export function layerMarkdown(call: LayerCall, language: Language): string {
   const t = words[language];
@@ -110,8 +127,6 @@ export function layerMarkdown(call: LayerCall, language: Language): string {
   if (call.receptiveField) rows.push([t.field, call.receptiveField.join("×")]);
   rows.push([t.memory, bytesText(call.activationBytes)]);
   const lines = [
-    `**${literal(call.path)}** ${literal(call.printed)}`,
-    "",
     "| | |",
     "| --- | --- |",
     ...rows.map(([name, value]) => `| ${name} | ${value.replaceAll("|", "\\|")} |`),
@@ -152,5 +167,60 @@ export function networkMarkdown(network: Network, language: Language): string {
     network.printed,
     "```",
     "",
+  ].join("\n");
+}
+
+// ## Outputs
+
+const number = (x: number): string =>
+  x === 0 || (Math.abs(x) >= 1e-3 && Math.abs(x) < 1e5)
+    ? String(Number(x.toPrecision(3)))
+    : x.toExponential(1);
+
+const percent = (share: number): string => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+
+/** A histogram as a line of text; the highest bar is full. */
+function bars(counts: readonly number[]): string {
+  const most = Math.max(...counts, 1);
+  const levels = "▁▂▃▄▅▆▇█";
+  // Whatever is there at all can be seen.
+  return counts
+    .map((n) => (n === 0 ? " " : levels[Math.min(7, Math.floor((n / most) * 8))]))
+    .join("");
+}
+
+/** What a hover shows without being scrolled. Units: pixels. */
+const [WIDEST, HIGHEST] = [420, 110];
+
+/** What a layer put out; null while it is being computed. */
+export function outputMarkdown(
+  outputs: Outputs | null,
+  call: number,
+  language: Language,
+  pictures: boolean,
+): string {
+  const t = words[language];
+  if (outputs === null) return `_${t.computing}_`;
+  if ("unavailable" in outputs) return `_${t.noOutput}: ${literal(outputs.unavailable)}_`;
+  const layer = outputs.layers.find((l) => l.call === call);
+  if (layer === undefined) return "";
+  const { picture, mean, std, min, max, zeros, notFinite, histogram } = layer;
+  const scale = Math.min(WIDEST / picture.width, HIGHEST / picture.height);
+  const [width, height] = [picture.width, picture.height].map((d) => Math.round(d * scale));
+  const shown = pictures ? [`![](${picture.uri}|width=${width},height=${height})`, ""] : [];
+  const numbers = [
+    `${t.mean} ${number(mean)}`,
+    `${t.std} ${number(std)}`,
+    `${t.zeros} ${percent(zeros)}`,
+    ...(notFinite > 0 ? [`**${t.notFinite} ${percent(notFinite)}**`] : []),
+  ];
+  return [
+    ...shown,
+    numbers.join(" · "),
+    "",
+    `\`${number(min)} ${bars(histogram)} ${number(max)}\``,
+    "",
+    `_${outputs.image} · ${literal(outputs.weights)}_`,
+    ...(outputs.refused ? ["", `_${literal(outputs.refused)}_`] : []),
   ].join("\n");
 }

@@ -1,0 +1,40 @@
+// # VS Code's Markdown preview
+//
+// VS Code asks for the plugin at once, the parser takes a moment: what was rendered without it is rendered
+// again.
+
+import type MarkdownIt from "markdown-it";
+import { createFrontEnd, type FrontEnd } from "convnotes/pytorch";
+import * as vscode from "vscode";
+import { convnotesPlugin } from "../preview/plugin.js";
+
+/** Documents beyond this get no tables. Units: UTF-16 code units. */
+const LARGEST = 1_000_000;
+
+export function previewPlugin(context: vscode.ExtensionContext): (md: MarkdownIt) => MarkdownIt {
+  const parser: { frontEnd: FrontEnd | null; asked: boolean } = { frontEnd: null, asked: false };
+  const load = async () => {
+    const wasm = (name: string) =>
+      vscode.workspace.fs.readFile(
+        vscode.Uri.joinPath(context.extensionUri, "dist", "wasm", `${name}.wasm`),
+      );
+    parser.frontEnd = await createFrontEnd({
+      runtime: await wasm("web-tree-sitter"),
+      python: await wasm("tree-sitter-python"),
+    });
+    await vscode.commands.executeCommand("markdown.preview.refresh");
+  };
+  const analyse = (text: string) => {
+    if (!vscode.workspace.getConfiguration("convnotes").get<boolean>("preview", true)) return null;
+    if (text.length > LARGEST) return null;
+    if (!parser.asked) {
+      parser.asked = true;
+      load().catch((error: unknown) => console.error("convnotes: no tables in previews:", error));
+    }
+    return (
+      parser.frontEnd?.analyse({ file: "preview", language: "markdown", text }, previewBudget) ??
+      null
+    );
+  };
+  return (md) => convnotesPlugin(md, { analyse });
+}

@@ -1,0 +1,245 @@
+// # The extension in a real VS Code
+//
+// First the tests that run inside of its extension host, then the packed extension in its workbench, as a
+// user meets it, with pictures of what is seen in `build/shots`.
+//
+// `npm run test:editor`; `bash extension/test/hosts/setup.sh newest` installs VS Code.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { Browser, Locator, Page } from "playwright-core";
+import { hostName, openBrowser, type Server, startServer, workbench } from "./host.js";
+
+const workspace = mkdtempSync(join(tmpdir(), "convnotes-workspace-"));
+cpSync(join("extension", "test", "workspace"), workspace, { recursive: true });
+const { version } = JSON.parse(readFileSync("extension/package.json", "utf8")) as {
+  version: string;
+};
+const vsix = resolve("build", `convnotes-${version}.vsix`);
+const shots = resolve("build", "shots", hostName);
+
+describe(`VS Code (${hostName})`, function () {
+  this.timeout(240_000);
+  this.slow(60_000);
+  let browser: Browser;
+
+  before(async () => {
+    const packed = spawnSync(process.execPath, ["extension/package.mjs"], { encoding: "utf8" });
+    assert.equal(packed.status, 0, packed.stdout + packed.stderr);
+    mkdirSync(shots, { recursive: true });
+    browser = await openBrowser();
+  });
+  after(async () => {
+    await (browser as Browser | undefined)?.close();
+    rmSync(workspace, { recursive: true, force: true });
+  });
+
+  it("passes the tests inside of its extension host", async () => {
+    const results = join(workspace, "results.json");
+    const server = await startServer({ driven: true, env: { CONVNOTES_RESULTS: results } });
+    try {
+      const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+      const ended = new Promise<unknown>(
+        (end) => void page.exposeFunction("codeAutomationExit", end),
+      );
+      const said: string[] = [];
+      await page.exposeFunction("codeAutomationLog", (kind: string, words: unknown[]) => {
+        said.push(`[${kind}] ${words.map(String).join(" ")}`);
+      });
+      await page.goto(
+        workbench(server, workspace, [
+          ["extensionDevelopmentPath", server.remote("extension")],
+          ["extensionTestsPath", server.remote("extension/dist/test/run.cjs")],
+        ]),
+      );
+      const late = new Promise<string>((end) => void setTimeout(() => end("too late"), 180_000));
+      const code = await Promise.race([ended, late]);
+      assert.ok(existsSync(results), `${String(code)}: no test ran\n${said.slice(-8).join("\n")}`);
+      const lines = JSON.parse(readFileSync(results, "utf8")) as {
+        title: string;
+        state: string;
+        error?: string;
+      }[];
+      for (const { title, state } of lines) console.log(`        ${state} ${title}`);
+      assert.deepEqual(
+        lines.filter(({ state }) => state !== "passed"),
+        [],
+      );
+      assert.ok(lines.length >= 8);
+      await page.close();
+    } finally {
+      await server.stop();
+    }
+  });
+
+  describe("with the package installed", () => {
+    let server: Server;
+    let page: Page;
+
+    before(async () => {
+      server = await startServer({
+        settings: {
+          "editor.hover.delay": 150,
+          "editor.fontSize": 13,
+          "editor.minimap.enabled": false,
+          "workbench.colorTheme": "Default Light Modern",
+        },
+      });
+      await server.install(vsix);
+      page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+      await page.goto(
+        workbench(server, workspace, [["openFile", server.remote(join(workspace, "lenet.py"))]]),
+      );
+      await line("nn.Conv2d").waitFor({ timeout: 60_000 });
+    });
+    after(async () => {
+      await (server as Server | undefined)?.stop();
+    });
+    afterEach(async function () {
+      if (this.currentTest?.state === "failed") await shot("failed");
+    });
+
+    const line = (text: string): Locator => page.locator(".view-line", { hasText: text }).first();
+    const shot = (name: string) => page.screenshot({ path: join(shots, `${name}.png`) });
+
+    async function command(name: string): Promise<void> {
+      await page.keyboard.press("F1");
+      const input = page.locator(".quick-input-widget input").first();
+      await input.waitFor();
+      await input.fill(`>${name}`);
+      await page.locator(".quick-input-list .monaco-list-row", { hasText: name }).first().click();
+    }
+
+    /** A hover with these words; a busy machine, and outputs that are computed, need another try. */
+    async function hoverOver(place: Locator, words: string): Promise<Locator> {
+      const shown = page.locator(".monaco-hover:not(.hidden)", { hasText: words }).first();
+      for (let i = 0; ; i++) {
+        await place.hover();
+        try {
+          await shown.waitFor({ timeout: 4000 });
+          return shown;
+        } catch (error) {
+          if (i === 6) throw error;
+          await page.mouse.move(900, 700);
+          await page.waitForTimeout(500);
+        }
+      }
+    }
+
+    /** A panel's content lies in a frame inside of a frame. */
+    function panel(selector: string): Locator {
+      return page
+        .locator("iframe.webview.ready")
+        .last()
+        .contentFrame()
+        .locator("iframe#active-frame")
+        .contentFrame()
+        .locator(selector);
+    }
+
+    async function openFile(name: string, text: string): Promise<void> {
+      await command("View: Close All Editors");
+      await page
+        .locator(".explorer-folders-view .monaco-list-row", { hasText: name })
+        .first()
+        .dblclick();
+      await line(text).waitFor({ timeout: 20_000 });
+    }
+
+    it("shows hints behind the layers and lenses above the network", async () => {
+      await line("→ N×6×28×28").waitFor({ timeout: 30_000 });
+      await page
+        .locator(".codelens-decoration a", { hasText: "61,706 parameters" })
+        .first()
+        .waitFor();
+      await shot("hints");
+    });
+
+    it("shows the output as a picture in the hover", async () => {
+      const layer = line("nn.Conv2d(1, 6").locator("span span", { hasText: "Conv2d" }).first();
+      const picture = (await hoverOver(layer, "mean")).locator("img").first();
+      await picture.waitFor({ timeout: 15_000 });
+      assert.ok((await picture.evaluate((img: { naturalWidth: number }) => img.naturalWidth)) > 20);
+      await page.waitForTimeout(400);
+      await shot("hover");
+      await page.keyboard.press("Escape");
+      await page.mouse.move(900, 700);
+    });
+
+    it("opens the outputs beside the source, and leads from a layer to its line", async () => {
+      await page.locator(".codelens-decoration a", { hasText: "Open outputs" }).first().click();
+      await panel("article.layer img").nth(5).waitFor({ timeout: 30_000 });
+      assert.equal(await panel("article.layer").count(), 13);
+      await page.waitForTimeout(500);
+      await shot("outputs");
+      const first = await panel("article.layer img").first().getAttribute("src");
+      await panel("button.sample").nth(4).click();
+      await page.waitForFunction(() => true);
+      for (let i = 0; i < 50; i++) {
+        if ((await panel("article.layer img").first().getAttribute("src")) !== first) break;
+        await page.waitForTimeout(100);
+      }
+      assert.notEqual(await panel("article.layer img").first().getAttribute("src"), first);
+      await panel("button.link").nth(3).click();
+      await page.locator(".view-line", { hasText: "nn.Conv2d(6, 16" }).first().waitFor();
+    });
+
+    it("trains the network of the source, stops and goes on", async () => {
+      await command("View: Close All Editors");
+      await openFile("lenet.py", "nn.Conv2d");
+      await page.locator(".codelens-decoration a", { hasText: "Train" }).first().click();
+      await panel("button.primary").waitFor({ timeout: 20_000 });
+      await panel("input[name=epochs]").fill("2");
+      await panel("input[name=batchSize]").fill("128");
+      await panel("button.primary").click();
+      await panel("polyline.thin").first().waitFor({ timeout: 60_000 });
+      await panel("button").filter({ hasText: "Stop" }).click();
+      const resume = panel("button").filter({ hasText: "Resume" });
+      await resume.and(panel("button:enabled")).waitFor({ timeout: 60_000 });
+      assert.ok(existsSync(join(workspace, "runs", "lenet-net-1", "checkpoint.safetensors")));
+      await resume.click();
+      await panel("circle.validation").first().waitFor({ timeout: 120_000 });
+      await shot("training");
+      await panel("button").filter({ hasText: "Stop" }).click();
+      await resume.and(panel("button:enabled")).waitFor({ timeout: 60_000 });
+    });
+
+    it("underlines a wrong number and offers the right one", async () => {
+      await openFile("wrong.py", "nn.Linear");
+      await page.locator(".squiggly-error").first().waitFor({ timeout: 20_000 });
+      await hoverOver(line("1024").locator("span", { hasText: "1024" }).last(), "2048");
+      await page.waitForTimeout(300);
+      await shot("fix");
+      await page.keyboard.press("Escape");
+    });
+
+    it("lists the modules in a tree", async () => {
+      await openFile("wrong.py", "nn.Linear");
+      await page.locator(".pane-header", { hasText: "Networks" }).click();
+      await page
+        .locator(".monaco-list-row", { hasText: "Conv2d → N×16×32×32" })
+        .first()
+        .waitFor({ timeout: 20_000 });
+      await shot("tree");
+      await page.locator(".pane-header", { hasText: "Networks" }).click();
+    });
+
+    it("renders layer tables in Markdown's preview", async () => {
+      await openFile("notes.md", "Networks of blocks");
+      await command("Markdown: Open Preview to the Side");
+      await panel(".convnotes-network td.shape").first().waitFor({ timeout: 30_000 });
+      assert.match((await panel(".convnotes-network").last().textContent()) ?? "", /N×128×7×7/);
+      await page.waitForTimeout(500);
+      await shot("preview");
+    });
+
+    it("reads a notebook", async () => {
+      await openFile("batch_norm.ipynb", "nn.BatchNorm2d");
+      await line("→ N×6×24×24").waitFor({ timeout: 30_000 });
+      await shot("notebook");
+    });
+  });
+});
