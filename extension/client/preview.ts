@@ -31,10 +31,7 @@ export function previewPlugin(context: vscode.ExtensionContext): (md: MarkdownIt
       parser.asked = true;
       load().catch((error: unknown) => console.error("convnotes: no tables in previews:", error));
     }
-    return (
-      parser.frontEnd?.analyse({ file: "preview", language: "markdown", text }, previewBudget) ??
-      null
-    );
+    return parser.frontEnd?.analyse({ file: "preview", language: "markdown", text }) ?? null;
   };
   return (md) => convnotesPlugin(md, { analyse });
 }
