@@ -102,7 +102,7 @@ Origin originOf(const void* code, Site site) {
   return found->second;
 }
 
-std::string place(Origin origin) {
+std::string sourceOf(Origin origin) {
   if (!(origin & isSite)) return at(reinterpret_cast<const void*>(origin));
   const Site& site = sites[origin & ~isSite];
   return std::string(" in ") + site.what + at(site);
@@ -119,7 +119,7 @@ std::string deed(const Access& access, const char* verb) {
     who += "thread " + coordinates({i % size.x, i / size.x % size.y, i / size.x / size.y}) +
            " of another block";
   }
-  return who + " " + verb + place(access.origin);
+  return who + " " + verb + sourceOf(access.origin);
 }
 
 // ## Judging one cell
@@ -137,7 +137,7 @@ struct Now {
 std::string deed(const Now& now, const void* p) {
   const char* verb = now.access.isAtomic ? "changes " : now.isWrite ? "writes " : "reads ";
   return (now.access.agent % 2 ? std::string("a copy ") : "") + verb + now.describe(p) +
-         place(now.access.origin);
+         sourceOf(now.access.origin);
 }
 
 [[noreturn]] void failRace(const Now& now, const void* p, const Access& other, const char* verb) {
@@ -224,7 +224,7 @@ void accessShared(const Now& now, const char* p, size_t bytes) {
   sharedShadow->forCells(offset, bytes, [&](Cell& cell, size_t where) {
     const bool reads = !now.isWrite || now.access.isAtomic;
     if (reads && cell.write.serial != block.serial)
-      fail(deed(now, arena + where) + ", which nothing wrote");
+      fail(deed(now, arena + where) + ", which nothing has written");
     judge(now, cell, arena + where);
   });
 }
@@ -248,7 +248,7 @@ void accessDevice(const Now& now, Allocation& a, const char* p, size_t bytes) {
   const size_t offset = size_t(p - a.start);
   for (size_t i = offset; i < offset + bytes; i++) {
     if ((!now.isWrite || now.access.isAtomic) && !a.written[i])
-      fail(deed(now, a.start + i) + ", which nothing wrote");
+      fail(deed(now, a.start + i) + ", which nothing has written");
     if (now.isWrite) a.written[i] = true;
   }
   if (!a.shadow) a.shadow = std::make_unique<Shadow>(a.bytes);
@@ -288,13 +288,11 @@ bool isOfProgram(const char* p, size_t bytes) {
 void accessHost(const Now& now, const char* p, size_t bytes) {
   const Body& body = block.launch->body;
   if (!now.isWrite &&
-      (within(p, bytes, &emulated::place, sizeof emulated::place) ||
+      (within(p, bytes, &place, sizeof place) ||
        within(p, bytes, body.arguments, body.bytes) || isOfProgram(p, bytes)))
     return;
   fail(deed(now, p));
 }
-
-std::string describeHost(const void*) { return "memory of the host"; }
 
 void access(Thread& thread, const void* where, size_t bytes, bool isWrite, bool isAtomic,
             Origin origin) {
@@ -302,17 +300,22 @@ void access(Thread& thread, const void* where, size_t bytes, bool isWrite, bool 
   const Access made{origin, block.serial,        epoch, clockOf(thread).now, threadAgent(thread.index),
                     isAtomic};
   // Most reads of the host's memory are a kernel's looking at its coordinates.
-  if (!isWrite && within(p, bytes, emulated::place, sizeof(Place))) return;
+  if (!isWrite && within(p, bytes, place, sizeof(Place))) return;
   if (within(p, 1, arena, arenaBytes))
     return accessShared({thread, made, isWrite, block.serial, describeShared}, p, bytes);
   if (Allocation* a = findAllocation(p))
     return accessDevice({thread, made, isWrite, firstSerial, whereInMemory}, *a, p, bytes);
-  accessHost({thread, made, isWrite, 0, describeHost}, p, bytes);
+  accessHost({thread, made, isWrite, 0, whereInMemory}, p, bytes);
 }
 
 }  // namespace
 
 // ## What the rest of the device tells
+
+std::string whereIs(const void* p) {
+  return within(static_cast<const char*>(p), 1, arena, arenaBytes) ? describeShared(p)
+                                                                   : whereInMemory(p);
+}
 
 void checkLaunch() { firstSerial = block.serial + 1; }
 

@@ -118,7 +118,7 @@ uint64_t atomic(Atomic kind, void* where, int bytes, bool isSigned, uint64_t ope
 
 unsigned char* dynamicShared();
 /** The block's variable that `key` stands for; made when a thread of the block first asks. */
-void* staticShared(const void* key, size_t bytes, size_t alignment);
+void* staticShared(const void* key, size_t bytes, size_t alignment, Site site);
 uint32_t sharedAddress(const void* p);
 
 void multiplyTf32(float* d, const uint32_t* a, const uint32_t* b, Site site);

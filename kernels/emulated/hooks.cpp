@@ -19,27 +19,19 @@ void told(const void* p, size_t bytes, bool isWrite, const void* code) {
   emulated::checkAccess(*thread, p, bytes, isWrite, code, {});
 }
 
-void toldAligned(const void* p, size_t bytes, bool isWrite, const void* code) {
-  if (reinterpret_cast<uintptr_t>(p) % bytes != 0 && emulated::self())
-    emulated::fail(emulated::format("%s %zu bytes at an address that is no multiple of it",
-                                    isWrite ? "writes" : "reads", bytes) +
-                   emulated::at(code));
-  told(p, bytes, isWrite, code);
-}
-
 }  // namespace
 
 extern "C" {
 
 #define HERE __builtin_return_address(0)
-#define ACCESS(bytes)                                                                          \
-  void __tsan_read##bytes(void* p) { toldAligned(p, bytes, false, HERE); }                     \
-  void __tsan_write##bytes(void* p) { toldAligned(p, bytes, true, HERE); }                     \
-  void __tsan_unaligned_read##bytes(void* p) { told(p, bytes, false, HERE); }                  \
-  void __tsan_unaligned_write##bytes(void* p) { told(p, bytes, true, HERE); }                  \
-  void __tsan_volatile_read##bytes(void* p) { toldAligned(p, bytes, false, HERE); }            \
-  void __tsan_volatile_write##bytes(void* p) { toldAligned(p, bytes, true, HERE); }            \
-  void __tsan_unaligned_volatile_read##bytes(void* p) { told(p, bytes, false, HERE); }         \
+#define ACCESS(bytes)                                                                    \
+  void __tsan_read##bytes(void* p) { told(p, bytes, false, HERE); }                      \
+  void __tsan_write##bytes(void* p) { told(p, bytes, true, HERE); }                      \
+  void __tsan_unaligned_read##bytes(void* p) { told(p, bytes, false, HERE); }            \
+  void __tsan_unaligned_write##bytes(void* p) { told(p, bytes, true, HERE); }            \
+  void __tsan_volatile_read##bytes(void* p) { told(p, bytes, false, HERE); }             \
+  void __tsan_volatile_write##bytes(void* p) { told(p, bytes, true, HERE); }             \
+  void __tsan_unaligned_volatile_read##bytes(void* p) { told(p, bytes, false, HERE); }   \
   void __tsan_unaligned_volatile_write##bytes(void* p) { told(p, bytes, true, HERE); }
 ACCESS(1)
 ACCESS(2)
@@ -54,5 +46,17 @@ void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
+
+// -fsanitize=alignment has the compiler test each address, and say here which was wrong.
+struct SourceOfMismatch {
+  const char* file;
+  unsigned line, column;
+};
+void __ubsan_handle_type_mismatch_v1(const SourceOfMismatch* source, void* p) {
+  if (emulated::self())
+    emulated::fail("misaligned: uses " + emulated::whereIs(p) +
+                   emulated::at(emulated::Site{"", source->file, int(source->line)}) +
+                   ", which is no multiple of its type's alignment");
+}
 
 }  // extern "C"

@@ -33,20 +33,20 @@ void needsArchitecture(int architecture, Site site) {
 
 unsigned char* dynamicShared() { return reinterpret_cast<unsigned char*>(arena + sharedStart); }
 
-void* staticShared(const void* key, size_t bytes, size_t alignment) {
+void* staticShared(const void* key, size_t bytes, size_t alignment, Site site) {
   for (const SharedVariable& v : block.variables)
     if (v.key == key) return arena + v.offset;
   const size_t offset = (block.staticEnd + alignment - 1) / alignment * alignment;
   size_t sum = bytes;
   for (const SharedVariable& v : block.variables) sum += v.bytes;
   if (sum > staticLimit)
-    fail(format("its block has %zu bytes of shared variables; %zu are allowed, more only as dynamic "
-                "shared memory",
-                sum, staticLimit));
+    fail(format("with that%s its block has %zu bytes of shared variables; %zu are allowed, more only "
+                "as dynamic shared memory",
+                at(site).c_str(), sum, staticLimit));
   if (sum + block.launch->sharedBytes > sharedLimit())
-    fail(format("its block has %zu bytes of shared variables and %zu of dynamic shared memory; sm_%d "
-                "has %zu",
-                sum, block.launch->sharedBytes, GPU_EMU_ARCH / 10, sharedLimit()));
+    fail(format("with that%s its block has %zu bytes of shared variables and %zu of dynamic shared "
+                "memory; sm_%d has %zu",
+                at(site).c_str(), sum, block.launch->sharedBytes, GPU_EMU_ARCH / 10, sharedLimit()));
   memset(arena + offset, poison, bytes);
   // A gap, so that what lies beyond one variable is not another one.
   memset(arena + offset + bytes, fence, 16);
@@ -89,13 +89,15 @@ struct Tile {
   void give(int lane, float* d) const {
     forOwn(lane, [&](int i, int j, int v) { d[v] = at[i][j]; });
   }
-  template <int K>
-  void add(const float (&a)[16][K], const float (&b)[K][8]) {
-    for (int i = 0; i < 16; i++)
-      for (int k = 0; k < K; k++)
-        for (int j = 0; j < 8; j++) at[i][j] = std::fma(a[i][k], b[k][j], at[i][j]);
-  }
 };
+
+// Where the processor has fused multiply-adds, they need no call each.
+[[gnu::target_clones("arch=haswell", "default")]]
+void addProduct(float (&sum)[16][8], const float* a, const float (*b)[8], int depth) {
+  for (int i = 0; i < 16; i++)
+    for (int k = 0; k < depth; k++)
+      for (int j = 0; j < 8; j++) sum[i][j] = std::fma(a[i * depth + k], b[k][j], sum[i][j]);
+}
 
 }  // namespace
 
@@ -113,7 +115,7 @@ void multiplyTf32(float* d, const uint32_t* a, const uint32_t* b, Site site) {
            for (int v = 0; v < 2; v++) b[t + 4 * v][g] = fromTf32(x.b[v]);
            sum.collect(lane, x.d);
          }
-         sum.add(a, b);
+         addProduct(sum.at, a[0], b, 8);
          for (int lane = 0; lane < 32; lane++)
            sum.give(lane, static_cast<Product*>(meeting.operand[lane])->d);
        },
@@ -140,7 +142,7 @@ void multiplyBf16(float* d, const uint32_t* a, const uint32_t* b, Site site) {
            }
            sum.collect(lane, x.d);
          }
-         sum.add(a, b);
+         addProduct(sum.at, a[0], b, 16);
          for (int lane = 0; lane < 32; lane++)
            sum.give(lane, static_cast<Product*>(meeting.operand[lane])->d);
        },

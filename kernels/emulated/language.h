@@ -47,9 +47,10 @@ constexpr int warpSize = 32;
 namespace emulated {
 
 template <class T, class Key>
-T& shared() {
+T& shared(EMULATED_HERE) {
   static const char key = 0;
-  return *static_cast<T*>(staticShared(&key, sizeof(T), alignof(T)));
+  return *static_cast<T*>(
+      staticShared(&key, sizeof(T), alignof(T), EMULATED_SITE("GPU_SHARED")));
 }
 
 /** The bits of a number, in the low bytes. */

@@ -102,7 +102,7 @@ struct Meeting {
 struct Warp {
   uint32_t live = 0;
   Thread* lanes[32] = {};
-  // Disjoint groups of lanes may meet at once; a group is found by its lowest lane.
+  // Several groups of lanes may meet at once.
   Meeting meetings[32];
 };
 
@@ -225,6 +225,8 @@ void checkAccess(Thread& thread, const void* p, size_t bytes, bool isWrite, cons
 void checkAtomic(Thread& thread, const void* p, size_t bytes, Site site);
 /** An asynchronous copy's write to shared memory, which is seen by who waits for the group. */
 void checkCopy(Thread& thread, const void* p, size_t bytes, Site site);
+/** Where an address is, in shared or device memory. */
+std::string whereIs(const void* p);
 // A wait for copies needs no word: check.cpp looks at `landed`.
 /** What the threads did before is seen by all of them after. */
 void checkMeeting(Thread* const* threads, size_t count);

@@ -2,8 +2,9 @@
 //
 // Barriers of a block, operations of a warp, and atomics. A thread that comes to a meeting waits until
 // all are there; the last one acts for all. Threads that have returned are not waited for, as on a
-// GPU from sm_70 on. Threads that meet in two different places are reported: what then happens
-// is undefined for warps, and for barriers a sign that some threads took another way.
+// GPU from sm_70 on. Threads that meet in two different places are reported: for warps it is undefined
+// what then happens, for __syncthreads it is a sign that some took another way. Named barriers are for
+// meeting in different places; their threads must agree how many they are.
 
 #include <algorithm>
 #include <atomic>
@@ -44,9 +45,9 @@ void arrive(unsigned number, unsigned threads, Vote vote, int predicate, int* re
     barrier.vote = vote;
     barrier.site = site;
     barrier.result = vote == Vote::all;
-  } else if (!samePlace(barrier.site, site)) {
-    fail(format("came to the barrier%s while others wait at the barrier%s", at(site).c_str(),
-                at(barrier.site).c_str()));
+  } else if (threads ? barrier.expected != threads : !samePlace(barrier.site, site)) {
+    fail(format("came to %s%s while others wait in %s%s", site.what, at(site).c_str(),
+                barrier.site.what, at(barrier.site).c_str()));
   }
   barrier.expected = threads ? threads : block.live;
   if (vote == Vote::count) barrier.result += predicate != 0;
@@ -76,8 +77,21 @@ void syncNamed(int barrier, int threads, Site site) {
 }
 
 // ## Warps
+//
+// Lanes that name the same mask meet. Those of a smaller mask may be on their way to a meeting of all,
+// where the others already wait.
 
 namespace {
+
+Meeting& meetingOf(Warp& warp, uint32_t mask) {
+  Meeting* unused = nullptr;
+  for (Meeting& meeting : warp.meetings) {
+    if (meeting.arrived && meeting.mask == mask) return meeting;
+    if (!meeting.arrived && !unused) unused = &meeting;
+  }
+  // There are as many as lanes, and this one waits nowhere yet.
+  return *unused;
+}
 
 void finish(Meeting& meeting, Warp& warp, const Thread* except) {
   meeting.act(meeting, warp);
@@ -99,17 +113,15 @@ void meet(uint32_t mask, Operation operation, void* operand, void (*act)(Meeting
   if (operation == Operation::matrix && warp.live != 0xffffffff)
     fail(format("%s%s needs all 32 lanes of a warp; here 0x%08x run", site.what, at(site).c_str(),
                 warp.live));
-  Meeting& meeting = warp.meetings[std::countr_zero(mask)];
+  Meeting& meeting = meetingOf(warp, mask);
   if (meeting.arrived == 0) {
     meeting.mask = mask;
     meeting.act = act;
     meeting.kind = int(operation);
     meeting.site = site;
-  } else if (meeting.mask != mask || !samePlace(meeting.site, site) ||
-             meeting.kind != int(operation)) {
-    fail(format("came to %s%s (mask 0x%08x) while other lanes of its warp wait in %s%s (mask 0x%08x)",
-                site.what, at(site).c_str(), mask, meeting.site.what, at(meeting.site).c_str(),
-                meeting.mask));
+  } else if (!samePlace(meeting.site, site) || meeting.kind != int(operation)) {
+    fail(format("came to %s%s while other lanes of its warp wait in %s%s, all for the mask 0x%08x",
+                site.what, at(site).c_str(), meeting.site.what, at(meeting.site).c_str(), mask));
   }
   meeting.operand[me.lane] = operand;
   meeting.arrived |= 1u << me.lane;

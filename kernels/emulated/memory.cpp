@@ -99,7 +99,7 @@ Allocation* allocationOf(const void* p) {
 
 std::string whereInMemory(const void* p) {
   const Allocation* a = allocationOf(p);
-  if (!a) return format("%p, which is neither device nor shared memory", p);
+  if (!a) return "an address outside the device's memory";
   return format("offset %td of %s allocation of %zu bytes", static_cast<const char*>(p) - a->start,
                 a->live ? "an" : "a freed", a->bytes);
 }

@@ -167,19 +167,36 @@ Fiber& fiberOf(Thread& thread) {
   return *thread.fiber;
 }
 
-/** Called when no thread can run and some have not returned. */
+/** Called when no thread can run and some have not returned: says who waits where. */
 [[noreturn]] void failDeadlock() {
-  constexpr int shown = 4;
-  int waiting = 0, returned = 0;
-  std::string message = "deadlock, nobody can go on:";
+  struct Crowd {
+    const Thread* first;
+    int threads;
+  };
+  std::vector<Crowd> crowds;
+  int returned = 0;
   for (const Thread& t : block.threads) {
     if (t.state == State::done) returned++;
-    if (t.state == State::waiting && ++waiting <= shown)
-      message += format("\n    %s waits in %s%s", name(t).c_str(), t.site.what, at(t.site).c_str());
+    if (t.state != State::waiting) continue;
+    const auto same = std::find_if(crowds.begin(), crowds.end(), [&](const Crowd& c) {
+      return c.first->site.line == t.site.line && c.first->site.what == t.site.what;
+    });
+    if (same == crowds.end())
+      crowds.push_back({&t, 1});
+    else
+      same->threads++;
   }
-  if (waiting > shown) message += format("\n    and %d more wait", waiting - shown);
-  if (returned > 0) message += format("\n    %d have returned", returned);
-  record(": " + message);
+  std::string message = ": deadlock";
+  const char* link = ", ";
+  for (const auto& [first, threads] : crowds) {
+    message += link + name(*first);
+    if (threads > 1) message += format(" and %d more wait", threads - 1);
+    else message += " waits";
+    message += std::string(" in ") + first->site.what + at(first->site);
+    link = ", and ";
+  }
+  if (returned > 0) message += format(", and %d have returned", returned);
+  record(message);
   abandonBlock();
 }
 

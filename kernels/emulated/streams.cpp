@@ -17,13 +17,13 @@
 
 namespace emulated {
 
-using Operation = std::function<std::string()>;
+using Work = std::function<std::string()>;
 
 struct Graph {
-  std::vector<Operation> operations;
+  std::vector<Work> work;
 };
 struct Stream {
-  std::deque<Operation> pending;
+  std::deque<Work> pending;
   std::unique_ptr<Graph> capture;
 };
 
@@ -48,9 +48,9 @@ const char* answer(std::string message) {
 
 std::string finish(Stream& stream) {
   while (!stream.pending.empty()) {
-    const Operation operation = std::move(stream.pending.front());
+    const Work work = std::move(stream.pending.front());
     stream.pending.pop_front();
-    if (std::string error = operation(); !error.empty()) {
+    if (std::string error = work(); !error.empty()) {
       stream.pending.clear();
       return error;
     }
@@ -58,12 +58,12 @@ std::string finish(Stream& stream) {
   return "";
 }
 
-std::string put(Stream& stream, Operation operation) {
+std::string put(Stream& stream, Work work) {
   if (stream.capture) {
-    stream.capture->operations.push_back(std::move(operation));
+    stream.capture->work.push_back(std::move(work));
     return "";
   }
-  stream.pending.push_back(std::move(operation));
+  stream.pending.push_back(std::move(work));
   const bool late = settings.asynchrony == Asynchrony::late ||
                     (settings.asynchrony == Asynchrony::random && nextRandom(chance) >> 63);
   return late ? "" : finish(stream);
@@ -116,8 +116,8 @@ const char* endCapture(Stream* stream, Graph** graph) {
 
 const char* replay(Graph* graph, Stream* stream) {
   const Lock lock(device);
-  for (const Operation& operation : graph->operations)
-    if (std::string error = put(streamOf(stream), operation); !error.empty())
+  for (const Work& work : graph->work)
+    if (std::string error = put(streamOf(stream), work); !error.empty())
       return answer(std::move(error));
   return nullptr;
 }
@@ -223,7 +223,7 @@ const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, 
     return answer(std::move(error));
   return answer(put(streamOf(stream), [=, kernel = std::string(name)] {
     Launch launch{kernel, grid, block, sharedBytes, body, block.x * block.y * block.z, ""};
-    // Held here, so that they live as long as the operation does.
+    // Held here, so that they live as long as the work does.
     if (arguments) run(launch);
     return launch.error;
   }));

@@ -1,0 +1,433 @@
+// # Kernels with a slip
+//
+// Each kernel sums the 128 numbers of its block, in two versions: a correct one, and one with a slip
+// of a kind that people make. emulated.spec.ts holds that the emulated device reports every slip, and
+// nothing else. One thread = one number; the sum of a block is y[blockIdx.x].
+
+#include "faults.h"
+
+namespace {
+
+constexpr int size = 128;
+
+__device__ int mine() { return blockIdx.x * size + threadIdx.x; }
+
+/** The sum by one thread, for kernels whose slip is elsewhere. */
+__device__ void sumUp(const float* shared, float* y) {
+  if (threadIdx.x != 0) return;
+  float sum = 0;
+  for (int i = 0; i < size; i++) sum += shared[i];
+  y[blockIdx.x] = sum;
+}
+
+// ## Between threads of a block
+
+/** Slip: one round of a tree does not wait for the one before. */
+template <bool broken>
+GPU_KERNEL(size) tree(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  const int t = threadIdx.x;
+  s[t] = x[mine()];
+  for (int half = size / 2; half > 0; half /= 2) {
+    if (!broken || half != 32) __syncthreads();
+    if (t < half) s[t] += s[t + half];
+  }
+  if (t == 0) y[blockIdx.x] = s[0];
+}
+
+/** Slip: shared memory is written again while others may still read it. */
+template <bool broken>
+GPU_KERNEL(size) reuse(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  const int t = threadIdx.x;
+  float sum = 0;
+  for (int round = 0; round < 4; round++) {
+    s[t] = x[mine()] * 0.25f;
+    __syncthreads();
+    sum += s[size - 1 - t];
+    if (!broken) __syncthreads();
+    s[t] = 0;
+    __syncthreads();
+  }
+  s[t] = sum;
+  __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: reads what the thread to the left wrote; in forward order it has always done so. */
+template <bool broken>
+GPU_KERNEL(size) leftNeighbour(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  GPU_SHARED(float[size], moved);
+  const int t = threadIdx.x;
+  s[t] = x[mine()];
+  if (!broken) __syncthreads();
+  moved[t] = t > 0 ? s[t - 1] : 0;
+  __syncthreads();
+  if (t == 0) moved[0] = s[size - 1];
+  sumUp(moved, y);
+}
+
+/** Slip: lanes of a warp are taken to run in step. */
+template <bool broken>
+GPU_KERNEL(size) warpTree(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  const int t = threadIdx.x, lane = t % 32;
+  s[t] = x[mine()];
+  for (int half = 16; half > 0; half /= 2) {
+    if (!broken || half == 16) __syncwarp();
+    if (lane < half) s[t] += s[t + half];
+  }
+  __syncthreads();
+  if (t == 0) y[blockIdx.x] = s[0] + s[32] + s[64] + s[96];
+}
+
+/** Slip: two threads write one number; both write the same, so no result shows it. */
+template <bool broken>
+GPU_KERNEL(size) bothWrite(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  __syncthreads();
+  float sum = 0;
+  for (int i = 0; i < size; i++) sum += s[i];
+  if (threadIdx.x == 0 || (broken && threadIdx.x == 77)) y[blockIdx.x] = sum;
+}
+
+/** Slip: a shuffle is taken for a barrier. */
+template <bool broken>
+GPU_KERNEL(size) shuffleNoBarrier(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  const int t = threadIdx.x;
+  s[t] = x[mine()];
+  if (!broken) __syncwarp();
+  const int other = __shfl_xor_sync(0xffffffff, t, 1);
+  const float its = s[other];
+  __syncthreads();
+  s[t] = its;
+  __syncthreads();
+  sumUp(s, y);
+}
+
+// ## Asynchronous copies
+
+/** Slip: nobody waits for the copies before the barrier. */
+template <bool broken>
+GPU_KERNEL(size) copyNoWait(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  gpu::cp_async<4>(&s[threadIdx.x], x + mine(), 4);
+  gpu::cp_async_commit();
+  if (!broken) gpu::cp_async_wait<0>();
+  __syncthreads();
+  sumUp(s, y);
+  if (broken) gpu::cp_async_wait<0>();
+}
+
+/** Slip: each thread waits for its own copies, but not for those of the others. */
+template <bool broken>
+GPU_KERNEL(size) copyNoBarrier(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  gpu::cp_async<4>(&s[threadIdx.x], x + mine(), 4);
+  gpu::cp_async_commit();
+  gpu::cp_async_wait<0>();
+  if (!broken) __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: of two groups, the wait is for one too few. */
+template <bool broken>
+GPU_KERNEL(size) copyOneGroupLess(const float* x, float* y) {
+  GPU_SHARED(float[2][size], s);
+  const int t = threadIdx.x;
+  gpu::cp_async<4>(&s[0][t], x + mine(), 4);
+  gpu::cp_async_commit();
+  gpu::cp_async<4>(&s[1][t], x + mine(), 0);
+  gpu::cp_async_commit();
+  gpu::cp_async_wait<broken ? 1 : 0>();
+  s[0][t] += s[1][t];
+  __syncthreads();
+  sumUp(s[0], y);
+  gpu::cp_async_wait<0>();
+}
+
+/** Slip: the last copy is not in any group. */
+template <bool broken>
+GPU_KERNEL(size) copyNoCommit(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  GPU_SHARED(float[size], unused);
+  gpu::cp_async<4>(&s[threadIdx.x], x + mine(), 4);
+  gpu::cp_async_commit();
+  gpu::cp_async<4>(&unused[threadIdx.x], x + mine(), 4);
+  if (!broken) gpu::cp_async_commit();
+  gpu::cp_async_wait<0>();
+  __syncthreads();
+  sumUp(s, y);
+}
+
+// ## Addresses
+
+/** Slip: one past a variable in shared memory. */
+template <bool broken>
+GPU_KERNEL(size) staticOverrun(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  if (broken && threadIdx.x == 5) s[threadIdx.x + (size - 5) * (y != nullptr)] = 1;
+  __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: one past the dynamic shared memory. */
+template <bool broken>
+GPU_KERNEL(size) dynamicOverrun(const float* x, float* y) {
+  GPU_DYN_SHARED(bytes);
+  float* s = reinterpret_cast<float*>(bytes);
+  s[threadIdx.x] = x[mine()];
+  if (broken && threadIdx.x == 5) s[size] = 1;
+  __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: one past the output. */
+template <bool broken>
+GPU_KERNEL(size) writePastEnd(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  __syncthreads();
+  sumUp(s, y);
+  if (broken && threadIdx.x == 1 && blockIdx.x == gridDim.x - 1) y[gridDim.x] = 7;
+}
+
+/** Slip: one before the output. */
+template <bool broken>
+GPU_KERNEL(size) writeBeforeStart(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  __syncthreads();
+  sumUp(s, y);
+  if (broken && threadIdx.x == 1 && blockIdx.x == 0) y[-1] = 7;
+}
+
+/** Slip: the last thread looks at its right neighbour. */
+template <bool broken>
+GPU_KERNEL(size) readPastEnd(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  const int i = mine(), next = broken || i + 1 < int(gridDim.x) * size ? i + 1 : i;
+  s[threadIdx.x] = x[next] > 1e30f ? 0 : x[i];
+  __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: a copy reads past the end. */
+template <bool broken>
+GPU_KERNEL(size) copyPastEnd(const float* x, float* y) {
+  GPU_SHARED(float[size + 1], s);
+  const bool last = blockIdx.x == gridDim.x - 1 && threadIdx.x == size - 1;
+  gpu::cp_async<4>(&s[threadIdx.x], x + mine(), 4);
+  if (last) gpu::cp_async<4>(&s[size], x + mine() + 1, broken ? 4 : 0);
+  gpu::cp_async_commit();
+  gpu::cp_async_wait<0>();
+  __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: four numbers at once from an address that is no multiple of 16. */
+template <bool broken>
+GPU_KERNEL(size) misaligned(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  const float* from = x + (broken && threadIdx.x == 3 ? 1 : 0);
+  const float4 four = *reinterpret_cast<const float4*>(from);
+  if (four.x + four.y + four.z + four.w > 1e30f) s[threadIdx.x] = 0;
+  __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: an address of the host's memory, which a GPU cannot reach. */
+template <bool broken>
+GPU_KERNEL(size) hostMemory(const float* x, float* y, const float* host) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  if (broken && *host > 1e30f) s[threadIdx.x] = 0;
+  __syncthreads();
+  sumUp(s, y);
+}
+
+// ## What nothing wrote
+
+/** Slip: one thread forgets its number. */
+template <bool broken>
+GPU_KERNEL(size) unwrittenShared(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  if (!broken || threadIdx.x != 77) s[threadIdx.x] = x[mine()];
+  __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: one block forgets its sum. */
+template <bool broken>
+GPU_KERNEL(size) unwrittenOutput(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  __syncthreads();
+  if (!broken || blockIdx.x != 2) sumUp(s, y);
+}
+
+/** Slip: adds to memory that was never set to zero. */
+template <bool broken>
+GPU_KERNEL(size) unwrittenDevice(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  __syncthreads();
+  const float before = broken && threadIdx.x == 0 ? y[blockIdx.x] : 0;
+  sumUp(s, y);
+  if (threadIdx.x == 0) y[blockIdx.x] += before;
+}
+
+// ## Between blocks
+
+/** Slip: all blocks count in one cell, without an atomic. */
+template <bool broken>
+GPU_KERNEL(size) blocksCount(const float* x, float* y, int* count) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  __syncthreads();
+  sumUp(s, y);
+  if (threadIdx.x != 0) return;
+  if (broken)
+    *count += 1;
+  else
+    atomicAdd(count, 1);
+}
+
+/** Slip: a block reads what another block of the launch writes. */
+template <bool broken>
+GPU_KERNEL(size) blockReadsBlock(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  __syncthreads();
+  sumUp(s, y);
+  if (broken && threadIdx.x == 0 && blockIdx.x > 0 && y[blockIdx.x - 1] == 1e30f) y[blockIdx.x] = 0;
+}
+
+// ## Meetings
+
+/** Slip: half the threads wait at another barrier than the rest. */
+template <bool broken>
+GPU_KERNEL(size) divergentBarrier(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  if (broken && threadIdx.x < 64)
+    __syncthreads();
+  else
+    __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: a barrier for half of the block, to which all but one warp of that half come. */
+template <bool broken>
+GPU_KERNEL(size) namedBarrier(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  const int t = threadIdx.x;
+  s[t] = x[mine()];
+  if (t < 64 && !(broken && t < 32)) gpu::bar_sync(1, 64);
+  if (t >= 64) gpu::bar_sync(2, 64);
+  __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: a shuffle of the whole warp where only some lanes come. */
+template <bool broken>
+GPU_KERNEL(size) divergentShuffle(const float* x, float* y) {
+  GPU_SHARED(float[4], s);
+  const int t = threadIdx.x, lane = t % 32;
+  float v = x[mine()];
+  for (int half = 16; half > 1; half /= 2) v += __shfl_down_sync(0xffffffff, v, half);
+  if (broken) {
+    if (lane < 16) v += __shfl_down_sync(0xffffffff, v, 1);
+  } else {
+    v += __shfl_down_sync(0xffffffff, v, 1);
+  }
+  if (lane == 0) s[t / 32] = v;
+  __syncthreads();
+  if (t == 0) y[blockIdx.x] = s[0] + s[1] + s[2] + s[3];
+}
+
+/** Slip: the mask lacks a lane that calls. */
+template <bool broken>
+GPU_KERNEL(size) wrongMask(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  __syncwarp(broken ? 0x7fffffff : 0xffffffff);
+  __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: half a warp multiplies matrices. */
+template <bool broken>
+GPU_KERNEL(size) halfWarpMultiplies(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  const int t = threadIdx.x;
+  s[t] = x[mine()];
+  float d[4] = {0, 0, 0, 0};
+  const uint32_t a[4] = {0, 0, 0, 0}, b[2] = {0, 0};
+  if (!broken || t % 32 < 16) gpu::mma_m16n8k8_tf32(d, a, b);
+  s[t] += d[0] + d[1] + d[2] + d[3];
+  __syncthreads();
+  sumUp(s, y);
+}
+
+/** Slip: more shared memory than a block may have without asking. */
+template <bool broken>
+GPU_KERNEL(size) tooMuchShared(const float* x, float* y) {
+  GPU_SHARED(float[broken ? 13000 : size], s);
+  s[threadIdx.x] = x[mine()];
+  __syncthreads();
+  sumUp(s, y);
+}
+
+template <class... P>
+const char* go(const char* name, void (*kernel)(P...), const Board& board, size_t sharedBytes,
+               P... arguments) {
+  return gpu::launch(kernel, name, dim3(board.blocks), dim3(size), sharedBytes, board.stream,
+                     arguments...);
+}
+
+}  // namespace
+
+#define FAULT(kernel, sharedBytes, ...)                                                   \
+  Fault {                                                                                 \
+    #kernel, [](bool broken, const Board& b) {                                            \
+      return go(#kernel, broken ? kernel<true> : kernel<false>, b, sharedBytes, __VA_ARGS__); \
+    }                                                                                     \
+  }
+
+const std::vector<Fault> faults = {
+    FAULT(tree, 0, b.x, b.y),
+    FAULT(reuse, 0, b.x, b.y),
+    FAULT(leftNeighbour, 0, b.x, b.y),
+    FAULT(warpTree, 0, b.x, b.y),
+    FAULT(bothWrite, 0, b.x, b.y),
+    FAULT(shuffleNoBarrier, 0, b.x, b.y),
+    FAULT(copyNoWait, 0, b.x, b.y),
+    FAULT(copyNoBarrier, 0, b.x, b.y),
+    FAULT(copyOneGroupLess, 0, b.x, b.y),
+    FAULT(copyNoCommit, 0, b.x, b.y),
+    FAULT(staticOverrun, 0, b.x, b.y),
+    FAULT(dynamicOverrun, size * sizeof(float), b.x, b.y),
+    FAULT(writePastEnd, 0, b.x, b.y),
+    FAULT(writeBeforeStart, 0, b.x, b.y),
+    FAULT(readPastEnd, 0, b.x, b.y),
+    FAULT(copyPastEnd, 0, b.x, b.y),
+    FAULT(misaligned, 0, b.x, b.y),
+    FAULT(hostMemory, 0, b.x, b.y, b.host),
+    FAULT(unwrittenShared, 0, b.x, b.y),
+    FAULT(unwrittenOutput, 0, b.x, b.y),
+    FAULT(unwrittenDevice, 0, b.x, b.y),
+    FAULT(blocksCount, 0, b.x, b.y, b.count),
+    FAULT(blockReadsBlock, 0, b.x, b.y),
+    FAULT(divergentBarrier, 0, b.x, b.y),
+    FAULT(namedBarrier, 0, b.x, b.y),
+    FAULT(divergentShuffle, 0, b.x, b.y),
+    FAULT(wrongMask, 0, b.x, b.y),
+    FAULT(halfWarpMultiplies, 0, b.x, b.y),
+    FAULT(tooMuchShared, 0, b.x, b.y),
+};

@@ -1,0 +1,26 @@
+// # What a kernel with a slip is given
+//
+// Shared by faults.cu and the program that runs them, faults.cpp.
+
+#pragma once
+
+#include <vector>
+
+#include "../cuda/gpu.h"
+
+/** `x` holds 128 numbers for each block, `y` one; `count` is a zero; `host` points to no device. */
+struct Board {
+  int blocks;
+  const float* x;
+  float* y;
+  int* count;
+  const float* host;
+  gpu::stream_t stream;
+};
+
+struct Fault {
+  const char* name;
+  const char* (*launch)(bool broken, const Board& board);
+};
+
+extern const std::vector<Fault> faults;
