@@ -1,0 +1,154 @@
+// # A room on the GPU
+//
+// What the host's side of every CUDA kernel uses. A room checks the same call with the same words as the
+// host's kernel of the same name (host/call.h), then puts its launches into a queue and returns; nothing
+// here waits for the device, so that whole steps can be captured as a graph.
+//
+// Operands lie in device memory. Tensors of 2³¹ elements or more are refused before a room sees them
+// (all.cu), so indices are 32 bits wide.
+
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../host/call.h"
+#include "gpu.h"
+
+namespace convnotes {
+
+inline void succeed(const char* error, const char* what) {
+  if (error) throw Refusal(std::string(what) + ": " + error);
+}
+
+/** How the factors of convolutions and matrix products are rounded before they are multiplied. */
+enum class Precision : uint8_t { tf32, fp32 };
+
+// ## The queue
+//
+// A replayed graph repeats its launches with the arguments that they were captured with. So what differs
+// from step to step (learning rate, step number) is read from device memory: each such option has a
+// slot, which `refresh` fills from the calls' options before every replay. Slots and scratch memory
+// stay where they are for as long as the queue lives.
+
+class Queue {
+ public:
+  gpu::stream_t stream;
+  Precision precision = Precision::tf32;
+  /** While set, slots are not filled: the graph's owner refreshes them before each replay. */
+  bool capturing = false;
+
+  explicit Queue(gpu::stream_t stream) : stream(stream) {}
+  ~Queue() {
+    for (const Block& block : blocks_) gpu::free(block.memory);
+    if (slots_) gpu::free(slots_);
+  }
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+
+  /** Device memory for one call, the same for the next; aligned to 256 bytes, its content undefined. */
+  void* scratch(size_t bytes) {
+    if (blocks_.empty() || blocks_.back().bytes < bytes) {
+      void* memory = gpu::alloc(bytes);
+      require(memory, "the device has no " + std::to_string(bytes) + " bytes left to work in");
+      blocks_.push_back({memory, bytes});
+    }
+    return blocks_.back().memory;
+  }
+
+  /** Where the device finds the option, a number or a flag; `call` must live until `forget`. */
+  const double* varying(const Call& call, const char* name) {
+    for (size_t i = 0; i < sources_.size(); i++)
+      if (sources_[i].call == &call && sources_[i].name == name) return fill(i);
+    require(sources_.size() < SLOTS, "a step has too many numbers that vary");
+    if (!slots_) slots_ = static_cast<double*>(gpu::alloc(SLOTS * sizeof(double)));
+    require(slots_, "the device has no memory left for numbers that vary");
+    sources_.push_back({&call, name});
+    return fill(sources_.size() - 1);
+  }
+
+  /** Fills all slots from the options that the calls have now. */
+  void refresh() {
+    std::vector<double> values;
+    for (const Source& source : sources_) values.push_back(source.value());
+    if (!values.empty())
+      succeed(gpu::upload(slots_, values.data(), values.size() * sizeof(double), stream), "upload");
+  }
+
+  /** The calls of these slots are gone. */
+  void forget() { sources_.clear(); }
+
+ private:
+  static constexpr size_t SLOTS = 4096;
+
+  struct Block {
+    void* memory;
+    size_t bytes;
+  };
+  struct Source {
+    const Call* call;
+    std::string name;
+
+    double value() const {
+      const Option* option = call->options.find(name.c_str());
+      return option && !option->numbers.empty() ? option->numbers[0] : 0;
+    }
+  };
+
+  const double* fill(size_t i) {
+    const double value = sources_[i].value();
+    if (!capturing) succeed(gpu::upload(slots_ + i, &value, sizeof value, stream), "upload");
+    return slots_ + i;
+  }
+
+  /** The last is the largest; the others are still known to graphs. */
+  std::vector<Block> blocks_;
+  double* slots_ = nullptr;
+  std::vector<Source> sources_;
+};
+
+// ## Launches
+
+/** Blocks of `threads` threads for `count` things. */
+inline unsigned blocksFor(int64_t count, int threads) {
+  return static_cast<unsigned>((count + threads - 1) / threads);
+}
+
+/** The second and third extent of a grid; the hardware counts them in 16 bits. */
+inline unsigned gridAxis(int64_t count, const char* what) {
+  require(count <= 65535, std::string(what) + " " + std::to_string(count) +
+                              " exceed the 65535 blocks that a grid may have along an axis");
+  return static_cast<unsigned>(count);
+}
+
+template <class... P, class... A>
+void enqueue(Queue& queue, void (*kernel)(P...), const char* name, dim3 grid, int threads,
+             A&&... arguments) {
+  succeed(gpu::launch(kernel, name, grid, dim3(threads), 0, queue.stream,
+                      std::forward<A>(arguments)...),
+          name);
+}
+
+// ## Division by what the host knows
+//
+// n / d for n < 2³¹ by a multiplication, an addition and a shift; `d` is at least 1. Source: Granlund and
+// Montgomery 1994, with ⌈log₂ d⌉ as the shift.
+
+struct Divider {
+  uint32_t divisor = 1, magic = 1, shift = 0;
+
+  Divider() = default;
+  explicit Divider(int64_t d) : divisor(static_cast<uint32_t>(d)) {
+    while ((uint64_t{1} << shift) < divisor) shift++;
+    magic = static_cast<uint32_t>((((uint64_t{1} << shift) - divisor) << 32) / divisor + 1);
+  }
+  __device__ __forceinline__ int operator()(int n) const {
+    const uint32_t u = static_cast<uint32_t>(n);
+    return static_cast<int>((__umulhi(u, magic) + u) >> shift);
+  }
+};
+
+}  // namespace convnotes

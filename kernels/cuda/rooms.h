@@ -1,0 +1,24 @@
+// # The rooms by name
+//
+// `ops.def` has one line for each primitive; each has a function that puts it into a queue.
+
+#pragma once
+
+#include "room.h"
+
+namespace convnotes {
+
+namespace gpu_rooms {
+
+#define OP(name) void name(Call& call, Queue& queue);
+#include "../ops.def"
+#undef OP
+
+}  // namespace gpu_rooms
+
+using Room = void (*)(Call& call, Queue& queue);
+
+/** Refuses tensors that are too large for 32 bits, then runs the room `name`; null if there is none. */
+Room roomOf(const std::string& name);
+
+}  // namespace convnotes
