@@ -1,16 +1,16 @@
 // # The build
 //
-// Bundles the library and the command into `reference/dist`, and the door to the kernels into
-// `kernels/dist`. The entries share their chunks, so
-// that there is one `Tensor` and one generator however a program imports them. `--types` also
-// writes the declarations that a published package needs.
+// Bundles the library, the command and the language server into `reference/dist`, and the door to the
+// kernels into `kernels/dist`. The entries share their chunks, so that there is one `Tensor` and one
+// generator however a program imports them. `--types` also builds the extension, and writes the
+// declarations that a published package needs.
 
 import { build } from "esbuild";
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildExtension } from "../extension/build.mjs";
+import { buildExtension, buildServer } from "../extension/build.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const reference = join(root, "reference");
@@ -72,6 +72,9 @@ for (const { path, contents } of results.slice(0, 2).flatMap((r) => r.outputFile
 mkdirSync(join(dist, "wasm"));
 for (const name of ["web-tree-sitter", "tree-sitter-python"])
   cpSync(join(root, "node_modules", name, `${name}.wasm`), join(dist, "wasm", `${name}.wasm`));
+
+// `convnotes lsp` starts it.
+await buildServer(join(dist, "lsp")).catch(() => process.exit(1));
 
 if (process.argv.includes("--types")) {
   await buildExtension();

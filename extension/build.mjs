@@ -44,20 +44,29 @@ const inBrowser = {
   target: ["es2022"],
   // The parser asks for Node's modules only where there is Node.
   external: ["vscode", "module", "fs/promises", "fs", "path"],
+  // Nor where it lies: it is handed its own bytes.
+  define: { "import.meta.url": '"file:///"' },
 };
+
+/** The language server, its worker, and what they read, in a folder. */
+export async function buildServer(folder) {
+  await build({
+    ...common,
+    ...commonJs,
+    outdir: folder,
+    entryPoints: { server: "server/node.ts", worker: "server/worker.ts" },
+  });
+  mkdirSync(join(folder, "wasm"), { recursive: true });
+  for (const name of ["web-tree-sitter", "tree-sitter-python"])
+    cpSync(join(root, "node_modules", name, `${name}.wasm`), join(folder, "wasm", `${name}.wasm`));
+  writeFileSync(join(folder, "statements.json"), JSON.stringify(chapters().flatMap(statementsOf)));
+}
 
 export async function buildExtension() {
   rmSync(dist, { recursive: true, force: true });
   await Promise.all([
-    build({
-      ...common,
-      ...commonJs,
-      entryPoints: {
-        client: "client/client.ts",
-        server: "server/node.ts",
-        worker: "server/worker.ts",
-      },
-    }),
+    buildServer(dist),
+    build({ ...common, ...commonJs, entryPoints: { client: "client/client.ts" } }),
     build({
       ...common,
       ...commonJs,
@@ -77,14 +86,12 @@ export async function buildExtension() {
       format: "cjs",
       outExtension: { ".js": ".cjs" },
       entryPoints: { "web/client": "client/web.ts" },
-      define: { "import.meta.url": '""' },
     }),
     build({
       ...common,
       ...inBrowser,
       format: "iife",
       entryPoints: { "web/server": "server/web.ts" },
-      define: { "import.meta.url": '""' },
     }),
     // The command finds its parser one folder up.
     build({
@@ -100,37 +107,30 @@ export async function buildExtension() {
     }),
   ]).catch(() => process.exit(1)); // It has said why.
 
-  mkdirSync(join(dist, "wasm"));
-  for (const name of ["web-tree-sitter", "tree-sitter-python"])
-    cpSync(join(root, "node_modules", name, `${name}.wasm`), join(dist, "wasm", `${name}.wasm`));
-  packChapters();
+  mkdirSync(join(dist, "chapters"));
+  for (const { file, text } of chapters()) writeFileSync(join(dist, "chapters", file), text);
 }
 
 // ## Chapters
 
-/** The chapters as they stand, and a list of what they state about which operation. */
-function packChapters() {
-  const from = join(root, "spec", "chapters");
-  const to = join(dist, "chapters");
-  mkdirSync(to);
-  const statements = [];
-  for (const file of readdirSync(from)) {
+/** The notes' chapters as they stand, in both languages. */
+function chapters() {
+  const folder = join(root, "spec", "chapters");
+  return readdirSync(folder).flatMap((file) => {
     const match = /^(\d\d-[a-z0-9-]+)(\.zh)?\.md$/.exec(file);
-    if (match === null) continue;
-    const text = readFileSync(join(from, file), "utf8");
-    writeFileSync(join(to, file), text);
-    const pattern = /^::: statement ([a-z0-9-]+)\n\*\*([\s\S]*?)\*\*([\s\S]*?)^:::$/gm;
-    for (const [, label, title, body] of text.matchAll(pattern)) {
-      const operations = /^operations: (.*)$/m.exec(body);
-      if (operations === null) continue;
-      statements.push({
-        ...{ label, chapter: match[1], language: match[2] ? "zh" : "en" },
-        title: title.replaceAll(/\s+/g, " "),
-        operations: operations[1].split(/,\s*/),
-      });
-    }
-  }
-  writeFileSync(join(dist, "statements.json"), JSON.stringify(statements));
+    if (match === null) return [];
+    const text = readFileSync(join(folder, file), "utf8");
+    return [{ file, text, name: match[1], language: match[2] ? "zh" : "en" }];
+  });
+}
+
+/** The labels and titles of a chapter's statements. */
+function statementsOf({ text, name, language }) {
+  const pattern = /^::: statement ([a-z0-9-]+)\n\*\*([\s\S]*?)\*\*/gm;
+  return [...text.matchAll(pattern)].map(([, label, title]) => ({
+    ...{ label, chapter: name, language },
+    title: title.replaceAll(/\s+/g, " "),
+  }));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await buildExtension();

@@ -4,7 +4,7 @@
 // again.
 
 import type MarkdownIt from "markdown-it";
-import { createFrontEnd, type FrontEnd } from "convnotes/pytorch";
+import type { FrontEnd } from "convnotes/pytorch";
 import * as vscode from "vscode";
 import { convnotesPlugin } from "../preview/plugin.js";
 
@@ -18,6 +18,8 @@ export function previewPlugin(context: vscode.ExtensionContext): (md: MarkdownIt
       vscode.workspace.fs.readFile(
         vscode.Uri.joinPath(context.extensionUri, "dist", "wasm", `${name}.wasm`),
       );
+    // Nothing of it is needed to begin.
+    const { createFrontEnd } = await import("convnotes/pytorch");
     parser.frontEnd = await createFrontEnd({
       runtime: await wasm("web-tree-sitter"),
       python: await wasm("tree-sitter-python"),

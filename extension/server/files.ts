@@ -3,7 +3,6 @@
 // All that the server reads from the disk: neighbouring modules, weights, and its own parser.
 
 import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
 import { basename, dirname, extname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createFrontEnd, type FrontEnd, type Neighbour } from "convnotes/pytorch";
@@ -62,21 +61,14 @@ export function weightsOf(uri: string, network: string): WeightsFile | null {
   return null;
 }
 
-/** The folder of the program that runs. */
+/** The folder of the program that runs: the build puts beside it what it reads. */
 export const ownFolder = (): string => dirname(process.argv[1] ?? ".");
 
-/** The parser's files: beside the bundle, else in the packages that they come from. */
-function wasm(name: string): Uint8Array {
-  const built = join(ownFolder(), "wasm", `${name}.wasm`);
-  if (existsSync(built)) return readFileSync(built);
-  return readFileSync(createRequire(join(process.cwd(), "x.js")).resolve(`${name}/${name}.wasm`));
-}
+const wasm = (name: string): Uint8Array => readFileSync(join(ownFolder(), "wasm", `${name}.wasm`));
 
 export const frontEnd = (): Promise<FrontEnd> =>
   createFrontEnd({ runtime: wasm("web-tree-sitter"), python: wasm("tree-sitter-python") });
 
-/** What the chapters state; nothing where the extension has not been built. */
-export function statements(): readonly CitedStatement[] {
-  const file = join(ownFolder(), "statements.json");
-  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as CitedStatement[]) : [];
-}
+/** What the chapters state. */
+export const statements = (): readonly CitedStatement[] =>
+  JSON.parse(readFileSync(join(ownFolder(), "statements.json"), "utf8")) as CitedStatement[];

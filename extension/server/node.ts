@@ -3,7 +3,6 @@
 // `node dist/server.cjs --stdio`: speaks the language server protocol over its input and output, or, when
 // VS Code starts it, over what VS Code says.
 
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { createConnection, ProposedFeatures } from "vscode-languageserver/node.js";
@@ -12,17 +11,10 @@ import { frontEnd, neighboursOf, ownFolder, statements } from "./files.js";
 import type { NetworkOutputs, NoOutputs } from "./outputs.js";
 import { serve } from "./server.js";
 
-/** In the bundle, or as it stands in the sources. */
-function startWorker(): Worker {
-  const built = join(ownFolder(), "worker.cjs");
-  const file = existsSync(built) ? built : join(ownFolder(), "worker.ts");
-  const worker = new Worker(file, { argv: [] });
-  worker.unref();
-  return worker;
-}
-
 const calculator = new Calculator(() => {
-  const worker = startWorker();
+  const worker = new Worker(join(ownFolder(), "worker.cjs"));
+  // A question under way keeps nobody from leaving.
+  worker.unref();
   return {
     ask: (question) => worker.postMessage(question),
     listen(answer) {

@@ -1,12 +1,23 @@
 // # The language server, as an editor meets it
 //
-// Started as a program of its own, spoken to over its input and output by a client that knows the
-// protocol and nothing else.
+// Started by `convnotes lsp`, spoken to over its input and output by a client that knows the protocol and
+// nothing else.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import {
+  builtInDataset,
+  encodeTorch,
+  fromData,
+  LeNet,
+  manualSeed,
+  noGrad,
+  toTensor,
+} from "convnotes";
 import {
   createMessageConnection,
   type MessageConnection,
@@ -22,6 +33,7 @@ import type {
   MarkupContent,
   PublishDiagnosticsParams,
 } from "vscode-languageserver";
+import { type ClientOptions, OUTPUTS, type OutputsAnswer } from "./protocol.js";
 
 const lenet = `import torch
 from torch import nn
@@ -46,11 +58,9 @@ class Editor {
   readonly #waiting: (() => void)[] = [];
 
   constructor() {
-    this.#process = spawn(
-      process.execPath,
-      ["--import=tsx", join("extension", "server", "node.ts"), "--stdio"],
-      { stdio: ["pipe", "pipe", "inherit"] },
-    );
+    this.#process = spawn(process.execPath, [join("reference", "cli", "convnotes.js"), "lsp"], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
     this.#connection = createMessageConnection(
       new StreamMessageReader(this.#process.stdout!),
       new StreamMessageWriter(this.#process.stdin!),
@@ -65,12 +75,13 @@ class Editor {
     this.#connection.listen();
   }
 
-  async begin(locale = "en"): Promise<void> {
+  async begin(locale = "en", options: ClientOptions = {}): Promise<void> {
     await this.ask("initialize", {
       processId: process.pid,
       rootUri: null,
       capabilities: {},
       locale,
+      initializationOptions: options,
     });
     await this.tell("initialized", {});
   }
@@ -248,6 +259,108 @@ describe("language server", function () {
     assert.ok((await editor.hints(uri)).includes("5 → N×6×31×31"));
   });
 
+  // ## Outputs
+
+  const outputs = async (uri: string, network = "net"): Promise<OutputsAnswer> => {
+    const answer = await editor.ask<OutputsAnswer | null>(OUTPUTS, { file: uri, network });
+    return answer!;
+  };
+
+  it("computes what each layer puts out", async () => {
+    const uri = "file:///models/outputs.py";
+    await editor.open(uri, lenet);
+    const { view, outputs: found } = await outputs(uri);
+    assert.equal(view.layers.length, 12);
+    assert.ok("layers" in found, JSON.stringify(found));
+    assert.deepEqual(
+      found.layers.map(({ shape }) => shape.join("×")),
+      [
+        "1×6×28×28",
+        "1×6×28×28",
+        "1×6×14×14",
+        "1×16×10×10",
+        "1×16×10×10",
+        "1×16×5×5",
+        "1×400",
+      ].concat(["1×120", "1×120", "1×84", "1×84", "1×10"]),
+    );
+    // The same network, built by hand from the same seed, on the same image.
+    manualSeed(0);
+    const twin = new LeNet().to("reference").eval();
+    const { test } = builtInDataset({ train: 1, test: 10 });
+    const x = fromData(toTensor(test.images.subarray(0, 784)), [1, 1, 28, 28], "reference");
+    const y = Array.from(noGrad(() => twin.call(x)).data, Number);
+    const last = found.layers[11];
+    assert.equal(last.max, Math.max(...y));
+    assert.equal(last.min, Math.min(...y));
+    assert.ok(Math.abs(last.mean - y.reduce((sum, v) => sum + v) / 10) < 1e-12);
+    assert.equal(
+      last.histogram.reduce((sum, n) => sum + n),
+      10,
+    );
+    for (const { picture } of found.layers) {
+      const png = Buffer.from(picture.uri.replace("data:image/png;base64,", ""), "base64");
+      assert.equal(png.readUInt32BE(16), picture.width);
+      assert.equal(png.readUInt32BE(20), picture.height);
+    }
+  });
+
+  it("says in the hover what a layer puts out, without a picture for those who show none", async () => {
+    const uri = "file:///models/outputs.py";
+    const text = await editor.hover(uri, 5, 10);
+    assert.match(text, /mean -?[\d.]+ · std [\d.]+ · zeros /);
+    assert.doesNotMatch(text, /data:image/);
+  });
+
+  it("takes weights that lie beside the source, and says when they do not fit", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "convnotes-weights-"));
+    try {
+      const uri = pathToFileURL(join(folder, "model.py")).href;
+      await editor.open(uri, lenet);
+      const initial = await outputs(uri);
+      assert.ok("layers" in initial.outputs);
+      assert.equal(initial.outputs.weights, "initial weights, seed 0");
+
+      manualSeed(7);
+      const state = new LeNet().stateDict();
+      writeFileSync(join(folder, "net.pth"), encodeTorch(new Map(state)));
+      await editor.change(uri, 2, `${lenet}\n`);
+      const loaded = await outputs(uri);
+      assert.ok("layers" in loaded.outputs, JSON.stringify(loaded.outputs));
+      assert.deepEqual([loaded.outputs.weights, loaded.outputs.refused], ["net.pth", undefined]);
+      assert.notEqual(loaded.outputs.layers[0].mean, initial.outputs.layers[0].mean);
+
+      writeFileSync(join(folder, "net.pth"), "no weights at all");
+      await editor.change(uri, 3, `${lenet}\n\n`);
+      const refused = await outputs(uri);
+      assert.ok("layers" in refused.outputs);
+      assert.match(refused.outputs.refused!, /^net\.pth: /);
+      assert.equal(refused.outputs.layers[0].mean, initial.outputs.layers[0].mean);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("says why there is no output", async () => {
+    const uri = "file:///models/huge.py";
+    const huge = "from torch import nn\nnet = nn.Sequential(nn.Conv2d(64, 4096, 7, padding=3))\n";
+    await editor.open(uri, `${huge}import torch\nnet(torch.rand(1, 64, 512, 512))\n`);
+    const { outputs: found } = await outputs(uri);
+    assert.ok("unavailable" in found);
+    assert.match(found.unavailable, /take too long/);
+    assert.match(await editor.hover(uri, 2, 25), /no output: `\d+ multiply-adds take too long/);
+  });
+
+  it("gives the newest text its outputs when several are asked for at once", async () => {
+    const uri = "file:///models/typing-outputs.py";
+    await editor.open(uri, lenet);
+    const first = outputs(uri);
+    await editor.change(uri, 2, lenet.replace("nn.Conv2d(1, 6,", "nn.Conv2d(1, 6, bias=False,"));
+    const [old, now] = await Promise.all([first, outputs(uri)]);
+    assert.ok("layers" in now.outputs);
+    assert.ok("layers" in old.outputs || /has changed/.test(old.outputs.unavailable));
+  });
+
   it("outlives what no editor would send", async () => {
     const uri = "file:///models/odd.py";
     await editor.open(uri, "(".repeat(20_000));
@@ -262,6 +375,22 @@ describe("language server", function () {
     });
     assert.ok((await editor.hints("file:///models/typing.py")).length > 5);
   });
+});
+
+it("adds pictures and statements for those who show them", async function () {
+  this.timeout(60_000);
+  const editor = new Editor();
+  await editor.begin("en", { pictures: true, chapters: true });
+  await editor.open("file:///a.py", lenet);
+  let text = "";
+  for (let i = 0; i < 30 && !text.includes("data:image"); i++)
+    text = await editor.hover("file:///a.py", 5, 10);
+  assert.match(text, /!\[\]\(data:image\/png;base64,/);
+  assert.match(
+    text,
+    /> As many kernels, as many channels\. — \[chapter 3\]\(command:convnotes\.chapter\?/,
+  );
+  assert.equal(await editor.end(), 0);
 });
 
 it("speaks Chinese to those who do", async function () {
@@ -283,4 +412,14 @@ it("has the same settings and commands in both languages", () => {
   const manifest = readFileSync(join("extension", "package.json"), "utf8");
   for (const [, key] of manifest.matchAll(/"%([\w.]+)%"/g))
     assert.ok(key in read("package.nls.json"), key);
+  const translated = read(join("l10n", "bundle.l10n.zh-cn.json"));
+  const said = readdirSync(join("extension", "client")).flatMap((name) =>
+    [
+      ...readFileSync(join("extension", "client", name), "utf8").matchAll(
+        /l10n\.t\(\s*"((?:[^"\\]|\\.)*)"/g,
+      ),
+    ].map(([, text]) => text),
+  );
+  assert.ok(said.length > 20);
+  assert.deepEqual(Object.keys(translated).sort(), [...new Set(said)].sort());
 });

@@ -52,6 +52,6 @@ try {
   process.exitCode = 1;
 }
 if (existsSync(results))
-  for (const { state, title, error } of JSON.parse(readFileSync(results, "utf8")))
+  for (const { state, title, error } of JSON.parse(readFileSync(results, "utf8")).lines)
     console.log(`${state} ${title}${error ? `\n${error}` : ""}`);
 rmSync(workspace, { recursive: true, force: true });

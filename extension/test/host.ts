@@ -18,6 +18,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type Browser, chromium } from "playwright-core";
+import type { Results } from "./inside/run.js";
 
 export const hostName = process.env.CONVNOTES_HOST ?? "newest";
 
@@ -177,4 +178,34 @@ export function workbench(
     payload: JSON.stringify([["skipWelcome", "true"], ...payload]),
   });
   return `${url}/?${query.toString()}`;
+}
+
+/** Runs the tests inside of the extension host. Throws: Error when none ran. */
+export async function runInside(browser: Browser, folder: string): Promise<Results> {
+  const results = join(folder, "results.json");
+  const server = await startServer({ driven: true, env: { CONVNOTES_RESULTS: results } });
+  const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+  try {
+    const ended = new Promise<unknown>(
+      (end) => void page.exposeFunction("codeAutomationExit", end),
+    );
+    const said: string[] = [];
+    await page.exposeFunction("codeAutomationLog", (kind: string, words: unknown[]) => {
+      said.push(`[${kind}] ${words.map(String).join(" ")}`);
+    });
+    await page.goto(
+      workbench(server, folder, [
+        ["extensionDevelopmentPath", server.remote("extension")],
+        ["extensionTestsPath", server.remote("extension/dist/test/run.cjs")],
+      ]),
+    );
+    const late = new Promise<string>((end) => void setTimeout(() => end("too late"), 180_000));
+    const code = await Promise.race([ended, late]);
+    assert.ok(existsSync(results), `${String(code)}: no test ran\n${said.slice(-8).join("\n")}`);
+    return JSON.parse(readFileSync(results, "utf8")) as Results;
+  } finally {
+    await page.close();
+    await server.stop();
+    rmSync(results, { force: true });
+  }
 }

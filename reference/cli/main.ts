@@ -1,8 +1,8 @@
 // # The command
 //
-// `convnotes train|verify|eval|predict|summary|plan|profile|devices|models|bench|inspect|convert`. Each command is a file
-// of its own; here they are put together, and whatever goes wrong is said in one line rather than a
-// stack.
+// `convnotes train|verify|eval|predict|summary|plan|profile|devices|models|bench|inspect|convert|lsp`. Each command is
+// a file of its own; here they are put together, and whatever goes wrong is said in one line rather
+// than a stack.
 
 import { Command } from "commander";
 import { loadKernels } from "../kernels.js";
@@ -11,6 +11,7 @@ import { addBench } from "./bench.js";
 import { addEval, addPredict } from "./evaluate.js";
 import { addConvert, addInspect } from "./files.js";
 import { addDevices, addModels, addPlan, addSummary } from "./look.js";
+import { addLsp } from "./lsp.js";
 import { addProfile } from "./profile.js";
 import { addTrain } from "./train.js";
 import { addVerify } from "./verify.js";
@@ -36,6 +37,7 @@ addModels(program);
 addBench(program);
 addInspect(program);
 addConvert(program);
+addLsp(program);
 
 // A reader that has seen enough, such as `head`, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

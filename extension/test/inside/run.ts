@@ -1,11 +1,18 @@
 // # The tests that run inside of VS Code
 //
-// VS Code's extension host calls `run`, in desktop VS Code as in a server of VS Code. What passed and what
-// failed is written to the file that CONVNOTES_RESULTS names, since the host's console is not the caller's.
+// VS Code's extension host calls `run`, in desktop VS Code as in a server of VS Code. What passed, what
+// failed and how long the extension took to begin is written to the file that CONVNOTES_RESULTS names, since
+// the host's console is not the caller's.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import Mocha from "mocha";
+import * as vscode from "vscode";
+
+export interface Results {
+  readonly activationMs: number;
+  readonly lines: readonly Line[];
+}
 
 interface Line {
   readonly title: string;
@@ -14,6 +21,9 @@ interface Line {
 }
 
 export async function run(): Promise<void> {
+  const started = performance.now();
+  await vscode.extensions.getExtension("convnotes.convnotes-vscode")!.activate();
+  const activationMs = performance.now() - started;
   const mocha = new Mocha({ ui: "bdd", timeout: 60_000 });
   mocha.addFile(join(__dirname, "tests.cjs"));
   const lines: Line[] = [];
@@ -29,6 +39,9 @@ export async function run(): Promise<void> {
     );
   });
   const results = process.env.CONVNOTES_RESULTS;
-  if (results !== undefined) writeFileSync(results, JSON.stringify(lines));
+  if (results !== undefined) {
+    const written: Results = { activationMs, lines };
+    writeFileSync(results, JSON.stringify(written));
+  }
   if (failures > 0) throw new Error(`${failures} tests failed`);
 }
