@@ -20,8 +20,13 @@
 
 namespace convnotes {
 
+/** What the device itself says has gone wrong: no argument is to blame, and nothing else may be tried. */
+struct DeviceError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 inline void succeed(const char* error, const char* what) {
-  if (error) throw Refusal(std::string(what) + ": " + error);
+  if (error) throw DeviceError(std::string(what) + ": " + error);
 }
 
 /** How the factors of convolutions and matrix products are rounded before they are multiplied. */
@@ -124,12 +129,18 @@ inline unsigned gridAxis(int64_t count, const char* what) {
   return static_cast<unsigned>(count);
 }
 
+/** A launch with so many bytes of dynamic shared memory. */
+template <class... P, class... A>
+void enqueueShared(Queue& queue, void (*kernel)(P...), const char* name, dim3 grid, int threads,
+                   int sharedBytes, A&&... arguments) {
+  succeed(gpu::launch(kernel, name, grid, dim3(threads), sharedBytes, queue.stream,
+                      std::forward<A>(arguments)...),
+          name);
+}
 template <class... P, class... A>
 void enqueue(Queue& queue, void (*kernel)(P...), const char* name, dim3 grid, int threads,
              A&&... arguments) {
-  succeed(gpu::launch(kernel, name, grid, dim3(threads), 0, queue.stream,
-                      std::forward<A>(arguments)...),
-          name);
+  enqueueShared(queue, kernel, name, grid, threads, 0, std::forward<A>(arguments)...);
 }
 
 // ## Division by what the host knows

@@ -1,0 +1,144 @@
+// # The table
+//
+// Joins the rooms and the device's own calls into what `library.h` promises.
+
+#include "library.h"
+
+#include <cstring>
+#include <string>
+
+#include "room.h"
+#include "rooms.h"
+
+namespace convnotes {
+
+namespace {
+
+/** Of the last failure, until the thread's next one. */
+thread_local std::string said;
+
+const char* keep(const char* message) {
+  if (!message) return nullptr;
+  said = message;
+  return said.c_str();
+}
+
+Queue& of(void* queue) { return *static_cast<Queue*>(queue); }
+
+int count(const char** why) {
+  const char* reason = nullptr;
+  const int found = gpu::device_count(&reason);
+  if (found == 0) *why = keep(reason ? reason : "there is no GPU");
+  return found;
+}
+
+const char* info(int device, GpuInfo* result) {
+  gpu::DeviceInfo found{};
+  if (const char* error = gpu::device_info(device, &found)) return keep(error);
+  std::memcpy(result->name, found.name, sizeof result->name);
+  result->major = found.major;
+  result->minor = found.minor;
+  result->multiprocessors = found.multiprocessors;
+  result->freeBytes = found.freeBytes;
+  result->totalBytes = found.totalBytes;
+  return nullptr;
+}
+
+const char* configure(const char* text) {
+#if defined(GPU_EMU)
+  return keep(emulated::configure(text));
+#else
+  return *text ? keep("only the emulated device can be configured") : nullptr;
+#endif
+}
+
+void* createQueue() {
+  gpu::stream_t stream = gpu::create_stream();
+  return stream ? new Queue(stream) : nullptr;
+}
+
+void destroyQueue(void* queue) {
+  gpu::stream_t stream = of(queue).stream;
+  gpu::synchronize(stream);
+  delete &of(queue);
+  gpu::destroy_stream(stream);
+}
+
+GpuResult run(void* queue, Call* call, const char** message) {
+  const Room room = roomOf(call->name);
+  try {
+    require(room != nullptr, std::string("there is no kernel ") + call->name);
+    room(*call, of(queue));
+    return GpuResult::done;
+  } catch (const DeviceError& error) {
+    *message = keep(error.what());
+    return GpuResult::failed;
+  } catch (const std::exception& error) {
+    *message = keep(error.what());
+    return GpuResult::refused;
+  }
+}
+
+const GpuLibrary table{
+    sizeof(GpuLibrary),
+#if defined(GPU_EMU)
+    "emulated",
+#else
+    "cuda",
+#endif
+    count,
+    info,
+    [](int device) { return keep(gpu::use_device(device)); },
+    configure,
+    [](const char* kernel) { return roomOf(kernel) != nullptr; },
+    [](size_t bytes) { return gpu::alloc(bytes); },
+    [](void* memory) { return keep(gpu::free(memory)); },
+    createQueue,
+    destroyQueue,
+    [](void* queue, bool tf32) {
+      of(queue).precision = tf32 ? Precision::tf32 : Precision::fp32;
+    },
+    [](void* queue, void* to, const void* from, size_t bytes) {
+      return keep(gpu::upload(to, from, bytes, of(queue).stream));
+    },
+    [](void* queue, void* to, const void* from, size_t bytes) {
+      return keep(gpu::download(to, from, bytes, of(queue).stream));
+    },
+    [](void* queue, void* to, const void* from, size_t bytes) {
+      return keep(gpu::copy(to, from, bytes, of(queue).stream));
+    },
+    [](void* queue, void* to, int byte, size_t bytes) {
+      return keep(gpu::fill(to, byte, bytes, of(queue).stream));
+    },
+    [](void* queue) { return keep(gpu::synchronize(of(queue).stream)); },
+    run,
+    [](void* queue) {
+      of(queue).capturing = true;
+      return keep(gpu::begin_capture(of(queue).stream));
+    },
+    [](void* queue, void** graph) {
+      of(queue).capturing = false;
+      gpu::graph_t captured{};
+      const char* error = gpu::end_capture(of(queue).stream, &captured);
+      *graph = captured;
+      return keep(error);
+    },
+    [](void* queue, void* graph) {
+      try {
+        of(queue).refresh();
+      } catch (const std::exception& error) {
+        return keep(error.what());
+      }
+      return keep(gpu::replay(static_cast<gpu::graph_t>(graph), of(queue).stream));
+    },
+    [](void* graph) { return keep(gpu::destroy_graph(static_cast<gpu::graph_t>(graph))); },
+};
+
+}  // namespace
+
+}  // namespace convnotes
+
+extern "C" __attribute__((visibility("default"))) const convnotes::GpuLibrary* convnotes_gpu(
+    size_t bytes) {
+  return bytes == sizeof(convnotes::GpuLibrary) ? &convnotes::table : nullptr;
+}
