@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "../host/program.h"
-
 namespace convnotes::door {
 
 namespace {
@@ -74,7 +72,31 @@ Place placeOf(const Napi::Object& object) {
   return place;
 }
 
-Program::Description descriptionOf(const Napi::Object& object) {
+/** Arrays to copy into, as lists of numbers; null where none is wanted. */
+std::vector<Passed> copiesOf(const Napi::Array& list) {
+  std::vector<Passed> passed;
+  for (uint32_t i = 0; i < list.Length(); i++) {
+    Passed p{list[i], {}};
+    if (!p.data.IsNull()) {
+      require(p.data.IsTypedArray(), "copies must be typed arrays or null");
+      p.shape.push_back(static_cast<double>(p.data.As<Napi::TypedArray>().ElementLength()));
+    }
+    passed.push_back(std::move(p));
+  }
+  return passed;
+}
+
+Napi::Float64Array floatsOf(const Napi::Value& value, const char* what) {
+  require(value.IsTypedArray() &&
+              value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array,
+          std::string(what) + " must be a Float64Array");
+  return value.As<Napi::Float64Array>();
+}
+
+}  // namespace
+
+Program::Description descriptionOf(const Napi::Value& value) {
+  const Napi::Object object = objectOf(value, "the description");
   Program::Description d;
   d.arenaBytes = static_cast<size_t>(wholeOf(object.Get("arenaBytes"), "arenaBytes", 0, 0x1p45));
   const Napi::Array places = listOf(object, "places");
@@ -99,19 +121,26 @@ Program::Description descriptionOf(const Napi::Object& object) {
   return d;
 }
 
-/** Arrays to copy into, as lists of numbers; null where none is wanted. */
-std::vector<Passed> copiesOf(const Napi::Array& list) {
-  std::vector<Passed> passed;
-  for (uint32_t i = 0; i < list.Length(); i++) {
-    Passed p{list[i], {}};
-    if (!p.data.IsNull()) {
-      require(p.data.IsTypedArray(), "copies must be typed arrays or null");
-      p.shape.push_back(static_cast<double>(p.data.As<Napi::TypedArray>().ElementLength()));
-    }
-    passed.push_back(std::move(p));
+RunArguments argumentsOf(const Napi::CallbackInfo& info, size_t steps) {
+  RunArguments result;
+  result.watching = info[3].IsObject();
+  if (result.watching) {
+    const Napi::Object object = info[3].As<Napi::Object>();
+    result.step = static_cast<size_t>(wholeOf(object.Get("step"), "step", 0, MOST));
+    result.inputs = copiesOf(listOf(object, "inputs"));
+    result.outputs = copiesOf(listOf(object, "outputs"));
   }
-  return passed;
+  const Napi::Float64Array given = floatsOf(info[1], "numbers");
+  result.numbers.assign(given.Data(), given.Data() + given.ElementLength());
+  if (!info[2].IsUndefined() && !info[2].IsNull()) {
+    Napi::Float64Array array = floatsOf(info[2], "times");
+    require(array.ElementLength() == steps, "times must have one for each step");
+    result.times = array.Data();
+  }
+  return result;
 }
+
+namespace {
 
 // ## The class
 
@@ -119,7 +148,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
  public:
   explicit ProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramObject>(info) {
     guarded(info.Env(), [&]() -> Napi::Value {
-      Program::Description d = descriptionOf(objectOf(info[0], "the description"));
+      Program::Description d = descriptionOf(info[0]);
       std::lock_guard lock(turn);
       program_ = std::make_unique<Program>(std::move(d));
       return info.Env().Undefined();
@@ -144,36 +173,14 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
           passed[p.at].shape.push_back(static_cast<double>(p.what.shape[k]));
       }
       for (const Passed& p : passed) require(!p.data.IsEmpty(), "a number of what is bound is missing");
-      Program::Watch watch;
-      std::vector<Passed> inputs, outputs;
-      const bool watching = info[3].IsObject();
-      if (watching) {
-        const Napi::Object object = info[3].As<Napi::Object>();
-        watch.step = static_cast<size_t>(wholeOf(object.Get("step"), "step", 0, MOST));
-        inputs = copiesOf(listOf(object, "inputs"));
-        outputs = copiesOf(listOf(object, "outputs"));
-      }
-      const auto floats = [&](const Napi::Value& value, const char* what) {
-        require(value.IsTypedArray() &&
-                    value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array,
-                std::string(what) + " must be a Float64Array");
-        return value.As<Napi::Float64Array>();
-      };
-      const Napi::Float64Array given = floats(info[1], "numbers");
-      const std::vector<double> numbers(given.Data(), given.Data() + given.ElementLength());
-      double* times = nullptr;
-      if (!info[2].IsUndefined() && !info[2].IsNull()) {
-        Napi::Float64Array array = floats(info[2], "times");
-        require(array.ElementLength() == program_->steps(), "times must have one for each step");
-        times = array.Data();
-      }
+      const RunArguments given = argumentsOf(info, program_->steps());
       const std::vector<Operand> bound = operandsOf(env, passed);
-      watch.inputs = operandsOf(env, inputs);
-      watch.outputs = operandsOf(env, outputs);
+      const Program::Watch watch{given.step, operandsOf(env, given.inputs),
+                                 operandsOf(env, given.outputs)};
       std::lock_guard lock(turn);
       Team& team = teamOf(env);
-      return Napi::Boolean::New(env, program_->run(team.set, team.pool, bound, numbers, times,
-                                                   watching ? &watch : nullptr));
+      return Napi::Boolean::New(env, program_->run(team.set, team.pool, bound, given.numbers,
+                                                   given.times, given.watching ? &watch : nullptr));
     });
   }
 

@@ -10,10 +10,29 @@
 
 #pragma once
 
+#include "../host/program.h"
 #include "door.h"
 
 namespace convnotes::door {
 
 Napi::Function programClass(Napi::Env env);
+
+// ## What programs of other devices are read with
+
+/** Throws: Refusal for what is no description. */
+Program::Description descriptionOf(const Napi::Value& value);
+
+/** What a run is handed beside its tensors. */
+struct RunArguments {
+  std::vector<double> numbers;
+  /** Null where nobody asks; else one for each step. */
+  double* times = nullptr;
+  bool watching = false;
+  size_t step = 0;
+  std::vector<Passed> inputs, outputs;
+};
+
+/** Numbers, times and watch, from the second argument on. */
+RunArguments argumentsOf(const Napi::CallbackInfo& info, size_t steps);
 
 }  // namespace convnotes::door

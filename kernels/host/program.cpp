@@ -24,36 +24,42 @@ double now() {
 
 }  // namespace
 
-Program::Program(Description description) : description_(std::move(description)) {
-  const auto& places = description_.places;
+Program::Needs Program::check(const Description& description) {
+  Needs needs;
+  const auto& places = description.places;
   for (const Place& p : places) {
     if (p.bound)
-      bounds_ = std::max(bounds_, p.at + 1);
+      needs.bounds = std::max(needs.bounds, p.at + 1);
     else
-      require(p.at % 64 == 0 && p.at <= description_.arenaBytes &&
-                  p.bytes() <= description_.arenaBytes - p.at,
+      require(p.at % 64 == 0 && p.at <= description.arenaBytes &&
+                  p.bytes() <= description.arenaBytes - p.at,
               "a place of shape " + p.what.show() + " lies outside the arena");
   }
-  const auto check = [&](const std::vector<int>& list) {
+  const auto known = [&](const std::vector<int>& list) {
     for (int i : list)
       require(i >= -1 && i < static_cast<int>(places.size()), "there is no such place");
   };
-  for (const Step& s : description_.steps) {
-    check(s.inputs);
-    check(s.outputs);
+  for (const Step& s : description.steps) {
+    known(s.inputs);
+    known(s.outputs);
     for (const std::string& name : s.varying) {
       const Option* o = s.options.find(name.c_str());
       require(o && (o->kind == Option::Kind::number || o->kind == Option::Kind::flag),
               name + " is to vary, but is no number or flag of " + s.kernel);
     }
-    numbers_ += s.varying.size();
+    needs.numbers += s.varying.size();
   }
-  if (description_.guardAfter >= 0) {
-    check({description_.guardPlace});
-    require(description_.guardPlace >= 0 && places[description_.guardPlace].what.size() == 1 &&
-                places[description_.guardPlace].what.dtype == DType::float32,
+  if (description.guardAfter >= 0) {
+    known({description.guardPlace});
+    require(description.guardPlace >= 0 && places[description.guardPlace].what.size() == 1 &&
+                places[description.guardPlace].what.dtype == DType::float32,
             "the guard must be a single float32");
   }
+  return needs;
+}
+
+Program::Program(Description description)
+    : description_(std::move(description)), needs_(check(description_)) {
   static std::weak_ptr<Arena> shared;
   arena_ = shared.lock();
   if (!arena_) shared = arena_ = std::make_shared<Arena>();
@@ -87,9 +93,9 @@ void Program::prepare(const InstructionSet& set, Pool& pool) {
 
 bool Program::run(const InstructionSet& set, Pool& pool, const std::vector<Operand>& bound,
                   const std::vector<double>& numbers, double* times, const Watch* watch) {
-  require(bound.size() == bounds_ && numbers.size() == numbers_,
-          "the program takes " + std::to_string(bounds_) + " tensors and " +
-              std::to_string(numbers_) + " numbers");
+  require(bound.size() == needs_.bounds && numbers.size() == needs_.numbers,
+          "the program takes " + std::to_string(needs_.bounds) + " tensors and " +
+              std::to_string(needs_.numbers) + " numbers");
   if (kernels_ != set.kernels || pool_ != &pool) prepare(set, pool);
 
   // The numbers beyond the arena's end, up to a whole page, belong to nobody.

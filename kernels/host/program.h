@@ -55,12 +55,20 @@ class Program {
     std::vector<Operand> inputs, outputs;
   };
 
-  /** Throws: Refusal for a place outside the arena or a number of no place. */
+  /** How many tensors are bound at each run, and how many numbers vary. */
+  struct Needs {
+    size_t bounds = 0, numbers = 0;
+  };
+
+  /** Throws: Refusal for a place outside the arena, or a number of no place. */
+  static Needs check(const Description& description);
+
+  /** Throws: Refusal for what `check` refuses. */
   explicit Program(Description description);
   ~Program();
 
   const std::vector<Place>& places() const { return description_.places; }
-  size_t bounds() const { return bounds_; }
+  size_t bounds() const { return needs_.bounds; }
   size_t steps() const { return description_.steps.size(); }
 
   /**
@@ -78,7 +86,7 @@ class Program {
   void prepare(const InstructionSet& set, Pool& pool);
 
   Description description_;
-  size_t bounds_ = 0, numbers_ = 0;
+  Needs needs_;
   std::shared_ptr<Arena> arena_;
   const Kernels* kernels_ = nullptr;
   Pool* pool_ = nullptr;
