@@ -58,24 +58,31 @@ class Queue {
   void* scratch(size_t bytes) {
     if (blocks_.empty() || blocks_.back().bytes < bytes) {
       void* memory = gpu::alloc(bytes);
-      require(memory, "the device has no " + std::to_string(bytes) + " bytes left to work in");
+      if (!memory)
+        throw DeviceError("the device has no " + std::to_string(bytes) + " bytes left to work in");
       blocks_.push_back({memory, bytes});
     }
     return blocks_.back().memory;
   }
 
-  /** Where the device finds the option, a number or a flag; `call` must live until `forget`. */
+  /** Where the device finds the option, a number or a flag; a captured `call` lives until `forget`. */
   const double* varying(const Call& call, const char* name) {
-    for (size_t i = 0; i < sources_.size(); i++)
-      if (sources_[i].call == &call && sources_[i].name == name) return fill(i);
-    require(sources_.size() < SLOTS, "a step has too many numbers that vary");
-    if (!slots_) slots_ = static_cast<double*>(gpu::alloc(SLOTS * sizeof(double)));
-    require(slots_, "the device has no memory left for numbers that vary");
-    sources_.push_back({&call, name});
-    return fill(sources_.size() - 1);
+    if (!slots_) slots_ = static_cast<double*>(gpu::alloc(2 * SLOTS * sizeof(double)));
+    if (!slots_) throw DeviceError("the device has no memory left for numbers that vary");
+    const Source source{&call, name};
+    if (capturing) {
+      require(sources_.size() < SLOTS, "a step has too many numbers that vary");
+      sources_.push_back(source);
+      return slots_ + sources_.size() - 1;
+    }
+    // Whoever used this slot before is done when the copy is.
+    double* slot = slots_ + SLOTS + next_++ % SLOTS;
+    const double value = source.value();
+    succeed(gpu::upload(slot, &value, sizeof value, stream), "upload");
+    return slot;
   }
 
-  /** Fills all slots from the options that the calls have now. */
+  /** Fills the captured slots from the options that their calls have now. */
   void refresh() {
     std::vector<double> values;
     for (const Source& source : sources_) values.push_back(source.value());
@@ -83,7 +90,7 @@ class Queue {
       succeed(gpu::upload(slots_, values.data(), values.size() * sizeof(double), stream), "upload");
   }
 
-  /** The calls of these slots are gone. */
+  /** The captured calls are gone, and so must be their graphs. */
   void forget() { sources_.clear(); }
 
  private:
@@ -103,16 +110,13 @@ class Queue {
     }
   };
 
-  const double* fill(size_t i) {
-    const double value = sources_[i].value();
-    if (!capturing) succeed(gpu::upload(slots_ + i, &value, sizeof value, stream), "upload");
-    return slots_ + i;
-  }
-
   /** The last is the largest; the others are still known to graphs. */
   std::vector<Block> blocks_;
   double* slots_ = nullptr;
+  /** Of the captured slots, in order. */
   std::vector<Source> sources_;
+  /** Of the other slots, which are used in turn. */
+  size_t next_ = 0;
 };
 
 // ## Launches

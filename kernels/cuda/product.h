@@ -1,0 +1,126 @@
+// # Matrix products
+//
+// y[m][n] = Σ_k a(m, k) · b(k, n) + bias[n], for matrices that lie along K or across it. One block = one
+// tile (tile.h, with sizes, precision and order). Bytes: a once for every 64 or 128 columns, b once
+// for every 64 or 128 rows, y once, and twice for every part of K where K is split.
+
+#pragma once
+
+#include <type_traits>
+
+#include "elementwise.h"
+#include "tile.h"
+
+namespace convnotes::gpu_rooms {
+
+/** One factor: neighbours along its other axis are `step` apart, `extent` of them. */
+struct Factor {
+  const float* data;
+  int step, extent;
+  /** Whether pieces of 16 bytes lie wholly inside or outside, and are aligned. */
+  bool fours = false;
+};
+
+/** Copies SIZE × STEP numbers from `first` and `k` on; those beyond the end are zeros. */
+template <class S, int SIZE, bool ALONG>
+__device__ __forceinline__ void copyFactor(float* to, const Factor& f, int first, int k0, int end) {
+  using L = Layout<SIZE, ALONG>;
+  // Of the neighbours in memory, a piece holds four.
+  constexpr int RUN = ALONG ? STEP : SIZE;
+  const int thread = static_cast<int>(threadIdx.x);
+  const auto copy = [&]<int PIECE>(std::integral_constant<int, PIECE>) {
+#pragma unroll 2
+    for (int turn = 0; turn < SIZE * STEP / PIECE / S::THREADS; turn++) {
+      const int c = (thread + turn * S::THREADS) * PIECE;
+      const int i = ALONG ? c / RUN : c % RUN, k = ALONG ? c % RUN : c / RUN;
+      const bool inside = first + i < f.extent && k0 + k < end;
+      const int line = ALONG ? first + i : k0 + k, place = ALONG ? k0 + k : first + i;
+      gpu::cp_async<4 * PIECE>(to + L::at(i, k), f.data + (inside ? line * f.step + place : 0),
+                               inside ? 4 * PIECE : 0);
+    }
+  };
+  if (f.fours)
+    copy(std::integral_constant<int, 4>{});
+  else
+    copy(std::integral_constant<int, 1>{});
+}
+
+template <class S, bool A_ALONG, bool B_ALONG>
+struct MatrixLoad {
+  const Factor &a, &b;
+  int m0, n0, begin, end;
+
+  __device__ __forceinline__ void prepare(int) const {}
+  __device__ __forceinline__ void operator()(float* as, float* bs, int step) const {
+    copyFactor<S, S::M, A_ALONG>(as, a, m0, begin + step * STEP, end);
+    copyFactor<S, S::N, B_ALONG>(bs, b, n0, begin + step * STEP, end);
+  }
+};
+
+struct MatrixResult {
+  float* y;
+  int columns;
+  const float* bias;
+
+  __device__ __forceinline__ void operator()(int m, int n, float sum) const {
+    y[m * columns + n] = bias ? sum + bias[n] : sum;
+  }
+};
+
+template <class S, bool TF32, bool A_ALONG, bool B_ALONG>
+GPU_KERNEL(S::THREADS, S::BLOCKS)
+matrixKernel(Factor a, Factor b, MatrixResult result, float* partial, int K, int stepsEach) {
+  GPU_DYN_SHARED(shared);
+  const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
+  const int part = static_cast<int>(blockIdx.z), begin = part * stepsEach * STEP;
+  const int end = min(K - begin, stepsEach * STEP) + begin;
+  const MatrixLoad<S, A_ALONG, B_ALONG> load{a, b, m0, n0, begin, end};
+  const int M = a.extent, N = b.extent;
+  multiplyTile<S, TF32, A_ALONG, B_ALONG>(
+      reinterpret_cast<float*>(shared), (end - begin + STEP - 1) / STEP, load,
+      [&](int m, int n, float sum) {
+        if (m0 + m >= M || n0 + n >= N) return;
+        if (partial)
+          partial[(int64_t{part} * M + m0 + m) * N + n0 + n] = sum;
+        else
+          result(m0 + m, n0 + n, sum);
+      });
+}
+
+template <class S, bool A_ALONG, bool B_ALONG>
+void launchProduct(const Call& call, Queue& queue, const Factor& a, const Factor& b,
+                   const MatrixResult& result, int64_t K) {
+  const int64_t rows = (a.extent + S::M - 1) / S::M, columns = (b.extent + S::N - 1) / S::N;
+  const Split split = splitOf(rows * columns, K);
+  const int64_t results = int64_t{a.extent} * b.extent;
+  float* partial = split.parts > 1
+                       ? static_cast<float*>(queue.scratch(results * split.parts * sizeof(float)))
+                       : nullptr;
+  const auto kernel = queue.precision == Precision::tf32 ? matrixKernel<S, true, A_ALONG, B_ALONG>
+                                                         : matrixKernel<S, false, A_ALONG, B_ALONG>;
+  enqueueShared(queue, kernel, call.name,
+                dim3(static_cast<unsigned>(columns), gridAxis(rows, "rows of tiles"),
+                     gridAxis(split.parts, "parts")),
+                S::THREADS, sharedBytesOf<S, A_ALONG, B_ALONG>, a, b, result, partial,
+                static_cast<int>(K), split.stepsEach);
+  if (partial) fold(call, queue, result, partial, a.extent, b.extent, split.parts);
+}
+
+/** y of `a.extent` × `b.extent`; a factor that lies along K has neighbours k and k + 1 side by side. */
+template <bool A_ALONG, bool B_ALONG>
+void product(const Call& call, Queue& queue, Factor a, Factor b, const float* bias, float* y,
+             int64_t K) {
+  if (a.extent == 0 || b.extent == 0) return;
+  const auto inFours = [K](const Factor& f, bool along) {
+    return aligned(f.data) && f.step % 4 == 0 && (along ? K : f.extent) % 4 == 0;
+  };
+  a.fours = inFours(a, A_ALONG);
+  b.fours = inFours(b, B_ALONG);
+  const MatrixResult result{y, b.extent, bias};
+  if (fillsLargeTiles(a.extent, b.extent, 1))
+    launchProduct<LargeTile, A_ALONG, B_ALONG>(call, queue, a, b, result, K);
+  else
+    launchProduct<SmallTile, A_ALONG, B_ALONG>(call, queue, a, b, result, K);
+}
+
+}  // namespace convnotes::gpu_rooms
