@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "door.h"
+#include "gpu.h"
 #include "program.h"
 
 namespace convnotes::door {
@@ -267,6 +268,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports["describe"] = Napi::Function::New(env, describe, "describe");
   exports["run"] = Napi::Function::New(env, run, "run");
   exports["Program"] = programClass(env);
+  exportGpu(env, exports);
   return exports;
 }
 

@@ -54,6 +54,8 @@ const units = [
   { object: "program.o", source: "host/program.cpp", flags: [] },
   { object: "addon.o", source: "addon/addon.cpp", flags: [] },
   { object: "binding.o", source: "addon/program.cpp", flags: [] },
+  { object: "gpu_program.o", source: "addon/gpu_program.cpp", flags: [] },
+  { object: "gpu.o", source: "addon/gpu.cpp", flags: [] },
   ...isas.map(({ name, flags }) => ({
     object: `${name}.o`,
     source: "host/isa.cpp",
@@ -88,6 +90,7 @@ const linking =
     ? ["-bundle", "-undefined", "dynamic_lookup"]
     : [
         "-shared",
+        "-ldl",
         ...(sanitizer
           ? []
           : ["-s", "-static-libgcc", "-static-libstdc++", "-Wl,--exclude-libs,ALL"]),
@@ -131,7 +134,7 @@ function findHeaders() {
 
 function fingerprint(...extra) {
   const hash = createHash("sha256").update(extra.join("\n"));
-  for (const name of ["ops.def", "fused.def", "addon/build.mjs"])
+  for (const name of ["ops.def", "fused.def", "cuda/library.h", "addon/build.mjs"])
     hash.update(readFileSync(join(root, name)));
   for (const part of ["host", "addon"])
     for (const name of readdirSync(join(root, part)).sort())

@@ -1,0 +1,21 @@
+// # Other devices, as JavaScript sees them
+//
+//     new Gpu(file, device)                  opens a library of kernels and one of its devices
+//       .kind .kernels .info() .use({ tf32 }) .configure(text)
+//       .run(kernel, inputs, outputs, options)
+//     Gpu.count(file)                        { count, why }
+//     new GpuMemory(gpu, bytes)              .upload(array) .download(array) .copy(memory)
+//     new GpuProgram(gpu, description)       .run(bound, numbers, times?, watch?)
+//
+// Inputs and outputs of `run` are lists of memory, dtype and shape in turn, three nulls where one is left
+// out. Programs are as on the host (program.h), with memory where arrays were bound.
+
+#pragma once
+
+#include "door.h"
+
+namespace convnotes::door {
+
+void exportGpu(Napi::Env env, Napi::Object exports);
+
+}  // namespace convnotes::door

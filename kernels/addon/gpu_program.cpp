@@ -1,0 +1,204 @@
+#include "gpu_program.h"
+
+#include <chrono>
+#include <cmath>
+
+namespace convnotes {
+
+namespace {
+
+std::string megabytes(size_t bytes) { return std::to_string((bytes + 999999) / 1000000) + " MB"; }
+
+double now() {
+  return static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                 std::chrono::steady_clock::now().time_since_epoch())
+                                 .count());
+}
+
+}  // namespace
+
+// ## The device
+
+void* allocateOn(const Gpu& gpu, size_t bytes, const char* what) {
+  if (void* memory = gpu.library.allocate(bytes)) return memory;
+  GpuInfo info{};
+  const char* error = gpu.library.info(gpu.device, &info);
+  throw GpuError(std::string(what) + " needs " + megabytes(bytes) + ", but the device has " +
+                 (error ? "no such memory left"
+                        : megabytes(info.freeBytes) + " free of " + megabytes(info.totalBytes)) +
+                 "; a smaller batch or smaller images need less");
+}
+
+void* Gpu::arena(size_t bytes) {
+  if (bytes <= arenaBytes_) return arena_;
+  if (arena_) {
+    expect(library.synchronize(queue), "the device");
+    expect(library.release(arena_), "the device");
+  }
+  arena_ = nullptr;
+  arenaBytes_ = 0;
+  generation_++;
+  arena_ = allocateOn(*this, bytes, "what arises within a step");
+  arenaBytes_ = bytes;
+  return arena_;
+}
+
+void Gpu::run(void* in, Call& call) const {
+  const char* message = nullptr;
+  switch (library.run(in, &call, &message)) {
+    case GpuResult::done:
+      return;
+    case GpuResult::refused:
+      throw Refusal(message);
+    case GpuResult::failed:
+      throw GpuError(std::string(call.name) + ": " + message);
+  }
+}
+
+// ## The program
+
+GpuProgram::GpuProgram(Gpu& gpu, Program::Description description)
+    : gpu_(gpu), description_(std::move(description)), needs_(Program::check(description_)) {
+  for (const Program::Step& s : description_.steps) {
+    require(gpu_.library.has(s.kernel.c_str()), "there is no kernel " + s.kernel);
+    const auto operands = [&](const std::vector<int>& list) {
+      std::vector<Operand> result;
+      for (int i : list) result.push_back(i < 0 ? Operand{} : description_.places[i].what);
+      return result;
+    };
+    calls_.push_back({s.kernel.c_str(), operands(s.inputs), operands(s.outputs), s.options, pool_});
+  }
+  queue_ = gpu_.createQueue();
+}
+
+GpuProgram::~GpuProgram() {
+  gpu_.library.use(gpu_.device);
+  forget();
+  gpu_.library.destroyQueue(queue_);
+}
+
+void GpuProgram::forget() {
+  for (void*& graph : graphs_) {
+    if (graph) gpu_.library.destroyGraph(graph);
+    graph = nullptr;
+  }
+  runs_ = 0;
+}
+
+void GpuProgram::place(const std::vector<void*>& bound) {
+  char* arena = static_cast<char*>(gpu_.arena(description_.arenaBytes + 64));
+  if (bound == bound_ && generation_ == gpu_.generation()) return;
+  forget();
+  addresses_.clear();
+  for (const Place& p : description_.places)
+    addresses_.push_back(p.bound ? static_cast<char*>(bound[p.at]) : arena + p.at);
+  for (size_t i = 0; i < calls_.size(); i++) {
+    const Program::Step& step = description_.steps[i];
+    for (size_t k = 0; k < step.inputs.size(); k++)
+      if (step.inputs[k] >= 0) calls_[i].inputs[k].data = addresses_[step.inputs[k]];
+    for (size_t k = 0; k < step.outputs.size(); k++)
+      if (step.outputs[k] >= 0) calls_[i].outputs[k].data = addresses_[step.outputs[k]];
+  }
+  bound_ = bound;
+  generation_ = gpu_.generation();
+}
+
+void GpuProgram::calls(size_t from, size_t to) {
+  for (size_t i = from; i < to; i++) gpu_.run(queue_, calls_[i]);
+}
+
+/** Whether the guard lets the run go on. */
+bool GpuProgram::guarded() {
+  float value = 0;
+  expect(gpu_.library.download(queue_, &value, addresses_[description_.guardPlace], sizeof value),
+         "the guard");
+  return std::isfinite(value);
+}
+
+void* GpuProgram::capture(size_t from, size_t to) {
+  if (from == to) return nullptr;
+  expect(gpu_.library.beginCapture(queue_), "a graph");
+  void* graph = nullptr;
+  try {
+    calls(from, to);
+  } catch (...) {
+    gpu_.library.endCapture(queue_, &graph);
+    if (graph) gpu_.library.destroyGraph(graph);
+    throw;
+  }
+  expect(gpu_.library.endCapture(queue_, &graph), "a graph");
+  return graph;
+}
+
+bool GpuProgram::run(const std::vector<void*>& bound, const std::vector<double>& numbers,
+                     double* times, const Program::Watch* watch) {
+  require(bound.size() == needs_.bounds && numbers.size() == needs_.numbers,
+          "the program takes " + std::to_string(needs_.bounds) + " tensors and " +
+              std::to_string(needs_.numbers) + " numbers");
+  gpu_.use();
+  place(bound);
+  size_t next = 0;
+  for (size_t i = 0; i < calls_.size(); i++)
+    for (const std::string& name : description_.steps[i].varying)
+      for (Option& o : calls_[i].options.entries)
+        if (o.name == name) o.numbers[0] = numbers[next++];
+  if (description_.poison)
+    expect(gpu_.library.fill(queue_, gpu_.arena(0), 0xff, description_.arenaBytes), "the arena");
+
+  const size_t count = calls_.size();
+  const bool hasGuard = description_.guardAfter >= 0;
+  const size_t middle = hasGuard ? static_cast<size_t>(description_.guardAfter) : count;
+  // Whatever a kernel asks for besides, it has after the first run.
+  if (runs_ == 0 || times || watch) {
+    const bool finished = oneByOne(times, watch);
+    runs_++;
+    return finished;
+  }
+  if (runs_ == 1) {
+    graphs_[0] = capture(0, middle);
+    graphs_[1] = capture(middle, count);
+  }
+  runs_ = 2;
+  const auto replay = [&](void* graph) {
+    if (graph) expect(gpu_.library.replay(queue_, graph), "the step");
+  };
+  replay(graphs_[0]);
+  if (hasGuard && !guarded()) return false;
+  replay(graphs_[1]);
+  expect(gpu_.library.synchronize(queue_), "the step");
+  return true;
+}
+
+bool GpuProgram::oneByOne(double* times, const Program::Watch* watch) {
+  if (watch) require(watch->step < calls_.size(), "there is no such step to watch");
+  const auto copy = [&](const std::vector<Operand>& copies, const std::vector<int>& list) {
+    require(copies.size() == list.size(), "a copy is wanted of each operand, or null");
+    for (size_t k = 0; k < list.size(); k++) {
+      if (!copies[k].present) continue;
+      require(list[k] >= 0, "an operand to watch was left out");
+      const Place& place = description_.places[list[k]];
+      require(copies[k].dtype == place.what.dtype && copies[k].size() == place.what.size(),
+              "a copy does not fit " + place.what.show());
+      expect(gpu_.library.download(queue_, copies[k].data, addresses_[list[k]], place.bytes()),
+             "a copy");
+    }
+  };
+  for (size_t i = 0; i < calls_.size(); i++) {
+    const Program::Step& step = description_.steps[i];
+    const bool watched = watch && watch->step == i;
+    if (watched) copy(watch->inputs, step.inputs);
+    if (times) expect(gpu_.library.synchronize(queue_), step.kernel);
+    const double started = times ? now() : 0;
+    calls(i, i + 1);
+    if (times) {
+      expect(gpu_.library.synchronize(queue_), step.kernel);
+      times[i] += now() - started;
+    }
+    if (watched) copy(watch->outputs, step.outputs);
+    if (static_cast<int>(i) + 1 == description_.guardAfter && !guarded()) return false;
+  }
+  expect(gpu_.library.synchronize(queue_), "the step");
+  return true;
+}
+
+}  // namespace convnotes
