@@ -153,6 +153,18 @@ __device__ __forceinline__ void multiplyTile(float* shared, int steps, const Loa
         for (int v = 0; v < 2; v++) put(m0 + 16 * i + 8 * v, n0 + 8 * j + h, d[i][j][2 * v + h]);
 }
 
+/** Runs `body(m, n)` for the numbers of the tile that `put` was handed by this thread. */
+template <class S, class Body>
+__device__ __forceinline__ void eachOfMine(const Body& body) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int m0 = warp % S::WARP_ROWS * S::WARP_M + lane / 4;
+  const int n0 = warp / S::WARP_ROWS * S::WARP_N + lane % 4 * 2;
+#pragma unroll 1
+  for (int m = m0; m < m0 + S::WARP_M; m += 8)
+#pragma unroll 1
+    for (int j = 0; j < S::WARP_N / 4; j++) body(m, n0 + j / 2 * 8 + j % 2);
+}
+
 // ## Splitting K
 //
 // Where a result has too few tiles to fill a GPU, its terms are shared out: each part of K has blocks of

@@ -1,0 +1,599 @@
+// # Convolution
+//
+// Forward    y[n,k,i,j] = b[k] + Σ_{c,a,b} w[k,c,a,b] · x[n, c, i·s + a·d − p, j·s + b·d − p]
+// Backward   dx = Σ w·dy over the places that saw the pixel;  dw = Σ x·dy over all places of a tap;
+//            db = Σ dy
+//
+// All three are matrix products that are never written out: one block = one tile of the result (tile.h,
+// with sizes, precision and order), and what would be the larger matrix is gathered from the image
+// while it is copied into shared memory.
+//
+// - *Slide*, forward and backward-input: channels × pixels of the result, the terms are channels and taps.
+//   A thread copies for one pixel, whose place it finds once; where each term lies is found by 16
+//   threads for each step of 16 terms, a step ahead, and read by all from shared memory. Backward, pixels
+//   that are `stride` apart see the same taps; each such class is a product of its own, so that no
+//   product with a zero between two places is ever computed.
+// - *Correlate*, backward-weight: channels of y × (channels of x and taps), the terms are pixels. A
+//   thread copies for one pixel of each step, which it finds by two multiplications.
+//
+// ## Sizes
+//
+// Multiply-adds: N·O·H'·W'·(C/g)·K·L for each of the three. Bytes from the caches as in tile.h; from device
+// memory x, w and y once, if a row of tiles that shares its pixels runs at the same time. A gathered
+// number costs some 8 instructions and meets 64 or 128 multiply-adds by tensor cores, which take
+// one instruction for each 32. Pixels are copied 4 bytes at a time: neighbours in an image are
+// neighbours in shared memory, but begin anywhere. 1 × 1 convolutions of images whose area is a
+// multiple of four are plain products and copied 16 bytes at a time.
+//
+// ## Zeros outside the image
+//
+// They meet weights, and 0·∞ is no number. So a result that is NaN is computed again term by term where
+// the image has a border, in float32, taps outside left out.
+
+#include <numeric>
+
+#include "../host/window.h"
+#include "product.h"
+#include "reduce.h"
+#include "rooms.h"
+
+namespace convnotes::gpu_rooms {
+
+namespace {
+
+// ## Arguments
+
+struct Geometry {
+  int64_t N, C, O, groups;
+  /** Channels of one group. */
+  int64_t c, o;
+  Window rows, columns;
+
+  int64_t taps() const { return rows.taps * columns.taps; }
+};
+
+/** Checks that x, w and y (or their gradients) belong together. */
+Geometry geometryOf(const Call& call, const Operand& x, const Operand& w, const Operand& y) {
+  call.wantAxes(x, 4, "input");
+  call.wantAxes(w, 4, "weight");
+  int64_t stride[2], padding[2], dilation[2];
+  call.options.pair("stride", 1, 1, stride);
+  call.options.pair("padding", 0, 0, padding);
+  call.options.pair("dilation", 1, 1, dilation);
+  Geometry g;
+  g.groups = call.options.whole("groups", 1, 1);
+  g.N = x.shape[0];
+  g.C = x.shape[1];
+  g.O = w.shape[0];
+  g.c = w.shape[1];
+  g.o = g.O / g.groups;
+  require(g.O % g.groups == 0 && g.C == g.c * g.groups,
+          "input " + x.show() + ", weight " + w.show() + " and groups " +
+              std::to_string(g.groups) + " do not go together");
+  require(w.shape[2] >= 1 && w.shape[3] >= 1, "weight " + w.show() + " has no taps");
+  const auto along = [&](int axis) {
+    return Window{x.shape[2 + axis], 0,           w.shape[2 + axis],
+                  stride[axis],      dilation[axis], padding[axis]};
+  };
+  g.rows = along(0);
+  g.columns = along(1);
+  g.rows.out = places(g.rows, false);
+  g.columns.out = places(g.columns, false);
+  for (Window* w : {&g.rows, &g.columns}) {
+    // One place is never left, from one tap there is no next; there are as many classes as the stride.
+    if (w->out == 1) w->stride = 1;
+    require(w->stride <= 1 << 16, "a stride of " + std::to_string(w->stride) + " is too large");
+    if (w->taps == 1) w->dilation = 1;
+    require(w->in + 2 * w->padding < 1 << 28,
+            "a padding of " + std::to_string(w->padding) + " is too large");
+  }
+  call.want(y, {g.N, g.O, g.rows.out, g.columns.out}, "output");
+  return g;
+}
+
+// ## Slide
+//
+// Along each axis, result i of class r sees source i·step + first + t·spacing through its tap t,
+// which is tap `tap + t·tapStep` of the window, and lies at i·apart + r. Forward there is one class.
+
+struct Axis {
+  int source, results, step, apart, classes;
+  int taps, stride, dilation, padding;
+  bool backward;
+};
+
+Axis axisOf(const Window& w, bool backward) {
+  const auto whole = [](int64_t x) { return static_cast<int>(x); };
+  const int64_t classes = backward ? std::min(w.stride, w.in) : 1;
+  return {whole(backward ? w.out : w.in),
+          whole(backward ? (w.in + w.stride - 1) / w.stride : w.out),
+          whole(backward ? 1 : w.stride),
+          whole(backward ? w.stride : 1),
+          whole(classes),
+          whole(w.taps),
+          whole(w.stride),
+          whole(w.dilation),
+          whole(w.padding),
+          backward};
+}
+
+/** The taps that a class sees. */
+struct Seen {
+  int count, first, spacing, tap, tapStep;
+};
+
+__device__ __forceinline__ int greatestDivisor(int a, int b) {
+  while (b) {
+    const int rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
+__device__ __forceinline__ Seen seenBy(const Axis& axis, int r) {
+  if (!axis.backward) return {axis.taps, -axis.padding, axis.dilation, 0, 1};
+  // Tap a is seen where r + padding − a·dilation is a multiple of the stride: every tapStep-th.
+  const int common = greatestDivisor(axis.stride, axis.dilation), tapStep = axis.stride / common;
+  int tap = 0;
+  while (tap < axis.taps && (r + axis.padding - tap * axis.dilation) % axis.stride != 0) tap++;
+  return {(axis.taps - tap + tapStep - 1) / tapStep,
+          (r + axis.padding - tap * axis.dilation) / axis.stride, -(axis.dilation / common), tap,
+          tapStep};
+}
+
+struct Slide {
+  /** [N, groups · channels, source rows, source columns] and [N, groups · results, rows, columns]. */
+  const float *source, *weights, *bias;
+  float* to;
+  int groups, channels, results;
+  /** Between weights of neighbouring results, channels and groups. */
+  int resultStep, channelStep, groupStep;
+  Axis rows, columns;
+  /** How many rows and columns the results have that are written. */
+  int height, width;
+  /** Pixels of one class, in all images. */
+  int pixels;
+  Divider byArea, byColumns;
+  /** Whether a term may lie outside the source. */
+  bool border;
+  /** Whether weights lie along the terms, and in aligned pieces of 16 bytes. */
+  bool fours;
+  /** Whether four neighbouring pixels lie side by side, aligned, and see one tap, which is inside. */
+  bool quads;
+};
+
+/** Where a term lies: in the source from a pixel's place, in rows, in columns, and in the weights. */
+using Term = int4;
+/** No pixel has a term in this row; a pixel in the other one, whatever the term, sees nothing either. */
+constexpr int NOWHERE = 1 << 30, NO_PIXEL = -(1 << 29);
+
+struct Position {
+  int image, row, column;
+};
+
+__device__ __forceinline__ Position positionOf(const Slide& s, int pixel) {
+  const int image = s.byArea(pixel), rest = pixel - image * s.rows.results * s.columns.results;
+  const int row = s.byColumns(rest);
+  return {image, row, rest - row * s.columns.results};
+}
+
+struct Class {
+  int group, row, column;
+  Seen rows, columns;
+  int terms;
+};
+
+__device__ __forceinline__ Class classOf(const Slide& s, int z) {
+  Class c;
+  c.column = z % s.columns.classes;
+  z /= s.columns.classes;
+  c.row = z % s.rows.classes;
+  c.group = z / s.rows.classes;
+  c.rows = seenBy(s.rows, c.row);
+  c.columns = seenBy(s.columns, c.column);
+  c.terms = s.channels * c.rows.count * c.columns.count;
+  return c;
+}
+
+/** Where channel m of a class's pixel is written, and which channel that is; null for none. */
+__device__ __forceinline__ float* resultOf(const Slide& s, const Class& c, int m, int pixel,
+                                           int* result) {
+  if (m >= s.results || pixel >= s.pixels) return nullptr;
+  const Position at = positionOf(s, pixel);
+  const int y = at.row * s.rows.apart + c.row, x = at.column * s.columns.apart + c.column;
+  if (y >= s.height || x >= s.width) return nullptr;
+  *result = c.group * s.results + m;
+  return s.to + (at.image * s.groups * s.results + *result) * s.height * s.width + y * s.width + x;
+}
+
+/** The result term by term, without what lies outside. */
+__device__ float slideAgain(const Slide& s, const Class& c, int m, const Position& at) {
+  const int area = s.rows.source * s.columns.source;
+  const float* source =
+      s.source + (int64_t{at.image} * s.groups + c.group) * s.channels * area;
+  const float* weights = s.weights + c.group * s.groupStep + m * s.resultStep;
+  float sum = 0;
+  for (int channel = 0; channel < s.channels; channel++)
+    for (int a = 0; a < c.rows.count; a++) {
+      const int row = at.row * s.rows.step + c.rows.first + a * c.rows.spacing;
+      if (row < 0 || row >= s.rows.source) continue;
+      for (int b = 0; b < c.columns.count; b++) {
+        const int column = at.column * s.columns.step + c.columns.first + b * c.columns.spacing;
+        if (column < 0 || column >= s.columns.source) continue;
+        const int tap = (c.rows.tap + a * c.rows.tapStep) * s.columns.taps + c.columns.tap +
+                        b * c.columns.tapStep;
+        sum = fmaf(weights[channel * s.channelStep + tap],
+                   source[channel * area + row * s.columns.source + column], sum);
+      }
+    }
+  return sum;
+}
+
+constexpr int PREPARED = 4;
+
+template <class S>
+struct SlideLoad {
+  const Slide& s;
+  const Class& c;
+  Term (*terms)[STEP];
+  const float *weights, *pixel;
+  int m0, row, column;
+
+  __device__ __forceinline__ void prepare(int step) const {
+    const int thread = static_cast<int>(threadIdx.x);
+    if (thread >= STEP) return;
+    const int k = step * STEP + thread;
+    Term term{0, NOWHERE, 0, -1};
+    if (k < c.terms) {
+      const int taps = c.rows.count * c.columns.count;
+      const int channel = k / taps, tap = k - channel * taps;
+      const int a = tap / c.columns.count, b = tap - a * c.columns.count;
+      const int down = c.rows.first + a * c.rows.spacing;
+      const int right = c.columns.first + b * c.columns.spacing;
+      term = {(channel * s.rows.source + down) * s.columns.source + right, down, right,
+              channel * s.channelStep + (c.rows.tap + a * c.rows.tapStep) * s.columns.taps +
+                  c.columns.tap + b * c.columns.tapStep};
+    }
+    terms[step % PREPARED][thread] = term;
+  }
+
+  __device__ __forceinline__ void operator()(float* as, float* bs, int step) const {
+    const int thread = static_cast<int>(threadIdx.x);
+    const Term* here = terms[step % PREPARED];
+    if (s.fours) {
+      copyFactor<S, S::M, true>(as, {weights, s.resultStep, s.results, true}, m0, step * STEP,
+                                c.terms);
+    } else {
+      const int k = thread % STEP, at = here[k].w;
+#pragma unroll 2
+      for (int i = thread / STEP; i < S::M; i += S::THREADS / STEP) {
+        const bool inside = at >= 0 && m0 + i < s.results;
+        gpu::cp_async<4>(as + Layout<S::M, true>::at(i, k),
+                         weights + (inside ? (m0 + i) * s.resultStep + at : 0), inside ? 4 : 0);
+      }
+    }
+    if (s.quads) {
+      constexpr int ACROSS = S::N / 4;
+      const int n = thread % ACROSS * 4;
+#pragma unroll
+      for (int k = thread / ACROSS; k < STEP; k += S::THREADS / ACROSS) {
+        const bool inside = row >= 0 && here[k].y == 0;
+        gpu::cp_async<16>(bs + Layout<S::N, false>::at(n, k), inside ? pixel + here[k].x : s.source,
+                          inside ? 16 : 0);
+      }
+      return;
+    }
+    const int n = thread % S::N;
+#pragma unroll 4
+    for (int k = thread / S::N; k < STEP; k += S::THREADS / S::N) {
+      const Term term = here[k];
+      const bool inside = static_cast<unsigned>(row + term.y) < static_cast<unsigned>(s.rows.source) &&
+                          static_cast<unsigned>(column + term.z) <
+                              static_cast<unsigned>(s.columns.source);
+      gpu::cp_async<4>(bs + Layout<S::N, false>::at(n, k), inside ? pixel + term.x : s.source,
+                       inside ? 4 : 0);
+    }
+  }
+};
+
+template <class S, bool TF32>
+GPU_KERNEL(S::THREADS, S::BLOCKS) slideKernel(Slide s) {
+  GPU_DYN_SHARED(shared);
+  GPU_SHARED(Term[PREPARED][STEP], terms);
+  const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
+  const Class c = classOf(s, static_cast<int>(blockIdx.z));
+  const int thread = static_cast<int>(threadIdx.x);
+  const int mine = n0 + (s.quads ? thread % (S::N / 4) * 4 : thread % S::N);
+  const bool exists = mine < s.pixels;
+  const Position at = positionOf(s, exists ? mine : 0);
+  // What a pixel that does not exist sees is outside.
+  const int row = exists ? at.row * s.rows.step : NO_PIXEL, column = at.column * s.columns.step;
+  const int64_t image = (int64_t{at.image} * s.groups + c.group) * s.channels;
+  const SlideLoad<S> load{
+      s,   c,      terms, s.weights + c.group * s.groupStep,
+      s.source + (image * s.rows.source + at.row * s.rows.step) * s.columns.source + column,
+      m0,  row,    column};
+  bool again = false;
+  multiplyTile<S, TF32, true, false>(
+      reinterpret_cast<float*>(shared), (c.terms + STEP - 1) / STEP, load,
+      [&](int m, int n, float sum) {
+        int result;
+        if (float* to = resultOf(s, c, m0 + m, n0 + n, &result)) {
+          *to = s.bias ? sum + s.bias[result] : sum;
+          again |= sum != sum;
+        }
+      });
+  if (s.border && again)
+    eachOfMine<S>([&](int m, int n) {
+      int result;
+      float* to = resultOf(s, c, m0 + m, n0 + n, &result);
+      if (!to || *to == *to) return;
+      const float sum = slideAgain(s, c, m0 + m, positionOf(s, n0 + n));
+      *to = s.bias ? sum + s.bias[result] : sum;
+    });
+}
+
+template <class S>
+void launchSlide(const Call& call, Queue& queue, const Slide& s) {
+  const unsigned layers =
+      gridAxis(int64_t{s.groups} * s.rows.classes * s.columns.classes, "groups times strides");
+  enqueueShared(queue,
+                queue.precision == Precision::tf32 ? slideKernel<S, true> : slideKernel<S, false>,
+                call.name,
+                dim3(blocksFor(s.pixels, S::N), gridAxis((s.results + S::M - 1) / S::M, "channels"),
+                     layers),
+                S::THREADS, sharedBytesOf<S, true, false>, s);
+}
+
+void slide(const Call& call, Queue& queue, const Geometry& g, const float* source, const float* w,
+           const float* bias, float* to, bool backward) {
+  const auto whole = [](int64_t x) { return static_cast<int>(x); };
+  Slide s{};
+  s.source = source;
+  s.weights = w;
+  s.bias = bias;
+  s.to = to;
+  s.groups = whole(g.groups);
+  s.channels = whole(backward ? g.o : g.c);
+  s.results = whole(backward ? g.c : g.o);
+  s.resultStep = whole(backward ? g.taps() : g.c * g.taps());
+  s.channelStep = whole(backward ? g.c * g.taps() : g.taps());
+  s.groupStep = whole(g.o * g.c * g.taps());
+  s.rows = axisOf(g.rows, backward);
+  s.columns = axisOf(g.columns, backward);
+  s.height = whole(backward ? g.rows.in : g.rows.out);
+  s.width = whole(backward ? g.columns.in : g.columns.out);
+  const int64_t area = int64_t{s.rows.results} * s.columns.results;
+  require(g.N * area < int64_t{1} << 31, "there are too many pixels");
+  s.pixels = whole(g.N * area);
+  s.byArea = Divider(area);
+  s.byColumns = Divider(s.columns.results);
+  s.border = g.rows.padding > 0 || g.columns.padding > 0 || (backward && g.taps() > 1);
+  s.fours = !backward && aligned(w) && s.resultStep % 4 == 0 && s.groupStep % 4 == 0;
+  s.quads = g.taps() == 1 && g.rows.stride == 1 && g.columns.stride == 1 && !s.border &&
+            area % 4 == 0 && aligned(source);
+  const int64_t layers = g.groups * s.rows.classes * s.columns.classes;
+  if (fillsLargeTiles(s.results, s.pixels, layers))
+    launchSlide<LargeTile>(call, queue, s);
+  else
+    launchSlide<SmallTile>(call, queue, s);
+}
+
+// ## Correlate
+//
+// The columns of a block are found once; a thread's pixel once for each step.
+
+struct Correlation {
+  /** [N, groups · o, places], [N, groups · c, image] and [groups · o, c, taps]. */
+  const float *dy, *x;
+  float* dw;
+  int groups, c, o;
+  int height, width, tapsDown, tapsAcross, strideDown, strideAcross, dilationDown, dilationAcross;
+  int paddingDown, paddingAcross;
+  /** Places of one image, and of all. */
+  int area, places, across;
+  Divider byArea, byAcross;
+  bool border;
+  int parts, stepsEach;
+};
+
+/** The result term by term, without what lies outside. */
+__device__ float correlateAgain(const Correlation& s, int group, int m, int n) {
+  const int taps = s.tapsDown * s.tapsAcross, channel = n / taps, tap = n - channel * taps;
+  const int down = tap / s.tapsAcross * s.dilationDown - s.paddingDown;
+  const int right = tap % s.tapsAcross * s.dilationAcross - s.paddingAcross;
+  float sum = 0;
+  for (int place = 0; place < s.places; place++) {
+    const int image = s.byArea(place), rest = place - image * s.area, i = s.byAcross(rest);
+    const int row = i * s.strideDown + down, column = (rest - i * s.across) * s.strideAcross + right;
+    if (row < 0 || row >= s.height || column < 0 || column >= s.width) continue;
+    const int64_t from = (int64_t{image} * s.groups + group) * s.c + channel;
+    sum = fmaf(s.dy[((int64_t{image} * s.groups + group) * s.o + m) * s.area + rest],
+               s.x[(from * s.height + row) * s.width + column], sum);
+  }
+  return sum;
+}
+
+template <class S>
+struct CorrelateLoad {
+  const Correlation& s;
+  /** Of each column of the tile; `w` is not used. */
+  const Term* columns;
+  int group, m0, begin, end;
+
+  __device__ __forceinline__ void prepare(int) const {}
+
+  __device__ __forceinline__ void operator()(float* as, float* bs, int step) const {
+    const int thread = static_cast<int>(threadIdx.x), k = thread % STEP;
+    const int place = begin + step * STEP + k;
+    const bool exists = place < end;
+    const int image = s.byArea(exists ? place : 0);
+    const int rest = exists ? place - image * s.area : 0, i = s.byAcross(rest);
+    const int row = exists ? i * s.strideDown : NO_PIXEL;
+    const int column = (rest - i * s.across) * s.strideAcross;
+    const int64_t images = int64_t{image} * s.groups + group;
+    const float* a = s.dy + (images * s.o + m0) * s.area + rest;
+#pragma unroll 2
+    for (int m = thread / STEP; m < S::M; m += S::THREADS / STEP) {
+      const bool inside = exists && m0 + m < s.o;
+      gpu::cp_async<4>(as + Layout<S::M, true>::at(m, k), inside ? a + m * s.area : s.dy,
+                       inside ? 4 : 0);
+    }
+    const float* b = s.x + (images * s.c * s.height + i * s.strideDown) * s.width + column;
+#pragma unroll 2
+    for (int n = thread / STEP; n < S::N; n += S::THREADS / STEP) {
+      const Term term = columns[n];
+      const bool inside =
+          static_cast<unsigned>(row + term.y) < static_cast<unsigned>(s.height) &&
+          static_cast<unsigned>(column + term.z) < static_cast<unsigned>(s.width);
+      gpu::cp_async<4>(bs + Layout<S::N, true>::at(n, k), inside ? b + term.x : s.x,
+                       inside ? 4 : 0);
+    }
+  }
+};
+
+/** Row m is channel m of dw, groups side by side; column n is channel and tap. */
+struct CorrelateResult {
+  Correlation s;
+
+  __device__ __forceinline__ void operator()(int m, int n, float sum) const {
+    if (s.border && sum != sum) sum = correlateAgain(s, m / s.o, m % s.o, n);
+    s.dw[m * s.c * s.tapsDown * s.tapsAcross + n] = sum;
+  }
+};
+
+template <class S, bool TF32>
+GPU_KERNEL(S::THREADS, S::BLOCKS) correlateKernel(CorrelateResult result, float* partial) {
+  GPU_DYN_SHARED(shared);
+  GPU_SHARED(Term[S::N], columns);
+  const Correlation& s = result.s;
+  const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
+  const int part = static_cast<int>(blockIdx.z) % s.parts;
+  const int group = static_cast<int>(blockIdx.z) / s.parts;
+  const int taps = s.tapsDown * s.tapsAcross, count = s.c * taps;
+  for (int i = static_cast<int>(threadIdx.x); i < S::N; i += S::THREADS) {
+    Term term{0, NOWHERE, 0, 0};
+    if (n0 + i < count) {
+      const int channel = (n0 + i) / taps, tap = n0 + i - channel * taps;
+      const int down = tap / s.tapsAcross * s.dilationDown - s.paddingDown;
+      const int right = tap % s.tapsAcross * s.dilationAcross - s.paddingAcross;
+      term = {(channel * s.height + down) * s.width + right, down, right, 0};
+    }
+    columns[i] = term;
+  }
+  // The first barrier of multiplyTile shows them to all.
+  const int begin = part * s.stepsEach * STEP;
+  const int end = min(s.places - begin, s.stepsEach * STEP) + begin;
+  const CorrelateLoad<S> load{s, columns, group, m0, begin, end};
+  bool again = false;
+  multiplyTile<S, TF32, true, true>(
+      reinterpret_cast<float*>(shared), (end - begin + STEP - 1) / STEP, load,
+      [&](int m, int n, float sum) {
+        if (m0 + m >= s.o || n0 + n >= count) return;
+        const int row = group * s.o + m0 + m;
+        if (partial)
+          partial[(int64_t{part} * s.groups * s.o + row) * count + n0 + n] = sum;
+        else
+          s.dw[row * count + n0 + n] = sum;
+        again |= sum != sum;
+      });
+  if (s.border && again && !partial)
+    eachOfMine<S>([&](int m, int n) {
+      if (m0 + m >= s.o || n0 + n >= count) return;
+      const int row = group * s.o + m0 + m;
+      result(row, n0 + n, s.dw[row * count + n0 + n]);
+    });
+}
+
+template <class S>
+void launchCorrelate(const Call& call, Queue& queue, Correlation s) {
+  const int64_t count = int64_t{s.c} * s.tapsDown * s.tapsAcross, rows = (s.o + S::M - 1) / S::M;
+  const Split split = splitOf(rows * blocksFor(count, S::N) * s.groups, s.places);
+  s.parts = split.parts;
+  s.stepsEach = split.stepsEach;
+  const int64_t results = int64_t{s.groups} * s.o * count;
+  float* partial = s.parts > 1
+                       ? static_cast<float*>(queue.scratch(results * s.parts * sizeof(float)))
+                       : nullptr;
+  const CorrelateResult result{s};
+  enqueueShared(
+      queue,
+      queue.precision == Precision::tf32 ? correlateKernel<S, true> : correlateKernel<S, false>,
+      call.name,
+      dim3(blocksFor(count, S::N), gridAxis(rows, "channels"),
+           gridAxis(int64_t{s.groups} * s.parts, "groups times parts")),
+      S::THREADS, sharedBytesOf<S, true, true>, result, partial);
+  if (partial) fold(call, queue, result, partial, int64_t{s.groups} * s.o, count, s.parts);
+}
+
+}  // namespace
+
+// ## The rooms
+
+void conv2d(Call& call, Queue& queue) {
+  const Operand &x = call.input(0), &w = call.input(1), &bias = call.optional(2);
+  const Operand& y = call.output(0);
+  const Geometry g = geometryOf(call, x, w, y);
+  call.want(bias, {g.O}, "bias");
+  if (y.size() == 0) return;
+  slide(call, queue, g, x.floats(), w.floats(), bias ? bias.floats() : nullptr, y.floats(), false);
+}
+
+void conv2d_backward_input(Call& call, Queue& queue) {
+  const Operand &dy = call.input(0), &w = call.input(1), &dx = call.output(0);
+  const Geometry g = geometryOf(call, dx, w, dy);
+  if (dx.size() == 0) return;
+  slide(call, queue, g, dy.floats(), w.floats(), nullptr, dx.floats(), true);
+}
+
+void conv2d_backward_weight(Call& call, Queue& queue) {
+  const Operand &dy = call.input(0), &x = call.input(1), &dw = call.output(0);
+  const Geometry g = geometryOf(call, x, dw, dy);
+  if (dw.size() == 0) return;
+  const auto whole = [](int64_t n) { return static_cast<int>(n); };
+  const int64_t area = g.rows.out * g.columns.out;
+  Correlation s{};
+  s.dy = dy.floats();
+  s.x = x.floats();
+  s.dw = dw.floats();
+  s.groups = whole(g.groups);
+  s.c = whole(g.c);
+  s.o = whole(g.o);
+  s.height = whole(g.rows.in);
+  s.width = whole(g.columns.in);
+  s.tapsDown = whole(g.rows.taps);
+  s.tapsAcross = whole(g.columns.taps);
+  s.strideDown = whole(g.rows.stride);
+  s.strideAcross = whole(g.columns.stride);
+  s.dilationDown = whole(g.rows.dilation);
+  s.dilationAcross = whole(g.columns.dilation);
+  s.paddingDown = whole(g.rows.padding);
+  s.paddingAcross = whole(g.columns.padding);
+  s.area = whole(area);
+  require(g.N * area < int64_t{1} << 31, "there are too many places");
+  s.places = whole(g.N * area);
+  s.across = whole(g.columns.out);
+  s.byArea = Divider(area);
+  s.byAcross = Divider(g.columns.out);
+  s.border = g.rows.padding > 0 || g.columns.padding > 0;
+  if (fillsLargeTiles(s.o, g.c * g.taps(), g.groups))
+    launchCorrelate<LargeTile>(call, queue, s);
+  else
+    launchCorrelate<SmallTile>(call, queue, s);
+}
+
+void conv2d_backward_bias(Call& call, Queue& queue) {
+  const Operand &dy = call.input(0), &db = call.output(0);
+  call.wantAxes(dy, 4, "dy");
+  call.want(db, {dy.shape[1]}, "dbias");
+  const int64_t N = dy.shape[0], O = dy.shape[1], area = dy.shape[2] * dy.shape[3];
+  Nest kept, gone;
+  kept.add(O, area, 0);
+  gone.add(N, O * area, 0);
+  gone.add(area, 1, 0);
+  float* scratch = static_cast<float*>(queue.scratch(reduceFloats(kept, gone) * 4));
+  reduce<Adding>(call, queue, kept, gone, Element{dy.floats()}, Quotient{db.floats(), 1}, scratch);
+}
+
+}  // namespace convnotes::gpu_rooms
