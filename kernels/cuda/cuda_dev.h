@@ -232,3 +232,5 @@ __device__ __forceinline__ void cp_async_wait() {
 }
 
 }  // namespace gpu
+
+#include "cuda_hopper.h"

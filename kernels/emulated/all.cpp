@@ -4,6 +4,7 @@
 
 #include "check.cpp"
 #include "fibers.cpp"
+#include "hopper.cpp"
 #include "instructions.cpp"
 #include "meet.cpp"
 #include "memory.cpp"

@@ -7,6 +7,10 @@
 // thread's next. Shuffles and votes order nothing, as on a GPU. Blocks of one launch are never
 // ordered; launches are.
 //
+// What happens asynchronously has agents of its own, which are heard of by waiting for them. And what
+// TMA or wgmma touch goes another way to shared memory than ordinary stores: after those, a fence
+// must stand, so the last fence of each thread is heard of like an agent's time.
+//
 // Where a cell of memory has one reader its access is kept, where it has several all of them are: the
 // method of Flanagan and Freund, FastTrack, 2009, with epochs that barriers make almost free.
 
@@ -24,10 +28,27 @@ namespace emulated {
 
 namespace {
 
-// ## Clocks
+// ## Agents
 
-Agent threadAgent(unsigned thread) { return Agent(2 * thread); }
-Agent copyAgent(unsigned thread) { return Agent(2 * thread + 1); }
+constexpr unsigned firstOfThreads = maxTensorAgents + maxTransactionBarriers;
+constexpr unsigned kindsOfThread = 3;
+constexpr unsigned agents = firstOfThreads + kindsOfThread * maxThreads;
+
+Agent tensorAgent(unsigned warpgroup) { return Agent(warpgroup); }
+Agent bulkAgent(unsigned barrier) { return Agent(maxTensorAgents + barrier); }
+Agent threadAgent(unsigned thread) { return Agent(firstOfThreads + kindsOfThread * thread); }
+Agent copyAgent(unsigned thread) { return Agent(threadAgent(thread) + 1); }
+Agent fenceAgent(unsigned thread) { return Agent(threadAgent(thread) + 2); }
+
+bool isThread(Agent agent) {
+  return agent >= firstOfThreads && (agent - firstOfThreads) % kindsOfThread == 0;
+}
+bool isCopy(Agent agent) {
+  return agent >= firstOfThreads && (agent - firstOfThreads) % kindsOfThread == 1;
+}
+unsigned threadOf(Agent agent) { return (agent - firstOfThreads) / kindsOfThread; }
+
+// ## Clocks
 
 }  // namespace
 
@@ -46,14 +67,26 @@ namespace {
 uint32_t epoch = 1;
 uint32_t firstSerial = 1;
 std::vector<Clock> clocks;
-/** Groups of copies by each thread that everybody knew to have landed at the last barrier. */
-std::vector<uint32_t> landedForAll;
+/** Of agents that are no threads, what all knew at the last barrier of the block. */
+std::vector<uint32_t> knownToAll;
+/** What those knew who arrived at a barrier in shared memory: in this phase, and in those that ended. */
+struct Arrivals {
+  Clock now, ended;
+};
+std::vector<Arrivals> arrivals;
 std::vector<std::vector<Access>> readerLists;
 std::unique_ptr<Shadow> sharedShadow;
 
 void forget(Clock& clock) {
   std::fill(clock.known.begin() + clock.low, clock.known.begin() + clock.high, 0);
   clock.low = clock.high = 0;
+}
+
+/** As it is when a block begins. */
+void clear(Clock& clock) {
+  clock.known.resize(agents);
+  forget(clock);
+  clock.now = 1;
 }
 
 Clock& clockOf(const Thread& thread) {
@@ -76,14 +109,27 @@ void learn(Clock& clock, unsigned agent, uint32_t time) {
   }
 }
 
-/** Whether the access, of this block, lies before the thread's next one. */
-bool isBefore(const Access& access, const Thread& thread) {
-  const unsigned of = access.agent / 2;
-  const Clock& clock = clockOf(thread);
-  if (access.agent % 2 == 0)
-    return access.epoch < epoch || of == thread.index || clock.known[access.agent] >= access.time;
-  return landedForAll[of] >= access.time || (of == thread.index && thread.landed >= access.time) ||
-         clock.known[access.agent] >= access.time;
+/** What one knows who knows what `other` knows, too. */
+void learnAll(Clock& clock, const Clock& other) {
+  for (unsigned agent = other.low; agent < other.high; agent++)
+    if (other.known[agent]) learn(clock, agent, other.known[agent]);
+}
+
+/** Who accesses memory now: by a clock, and for a thread itself what it needs not hear of. */
+struct Observer {
+  const Clock& clock;
+  const Thread* self;
+};
+
+/** Whether the access, of this block, lies before the observer's next one. */
+bool isBefore(const Access& access, const Observer& observer) {
+  const auto& [clock, self] = observer;
+  if (clock.known[access.agent] >= access.time) return true;
+  if (isThread(access.agent))
+    return access.epoch < epoch || (self && threadOf(access.agent) == self->index);
+  if (knownToAll[access.agent] >= access.time) return true;
+  return self && isCopy(access.agent) && threadOf(access.agent) == self->index &&
+         self->landed >= access.time;
 }
 
 // ## Where in the source
@@ -108,24 +154,26 @@ std::string sourceOf(Origin origin) {
   return std::string(" in ") + site.what + at(site);
 }
 
+std::string nameOf(Agent agent) {
+  if (agent < maxTensorAgents) return format("a product of warpgroup %u", agent);
+  if (agent < firstOfThreads) return "an asynchronous load";
+  const dim3 size = block.launch->block;
+  const unsigned i = threadOf(agent);
+  return (isCopy(agent) ? "a copy of thread " : "thread ") +
+         coordinates({i % size.x, i / size.x % size.y, i / size.x / size.y});
+}
+
 /** "thread (1, 0, 0) wrote at a.cu:4" */
 std::string deed(const Access& access, const char* verb) {
-  std::string who = access.agent % 2 ? "a copy of " : "";
-  if (access.serial == block.serial) {
-    who += name(block.threads[access.agent / 2]);
-  } else {
-    const uint3 size{block.launch->block.x, block.launch->block.y, block.launch->block.z};
-    const unsigned i = access.agent / 2;
-    who += "thread " + coordinates({i % size.x, i / size.x % size.y, i / size.x / size.y}) +
-           " of another block";
-  }
+  std::string who = nameOf(access.agent);
+  if (access.serial != block.serial) who += " of another block";
   return who + " " + verb + sourceOf(access.origin);
 }
 
 // ## Judging one cell
 
 struct Now {
-  Thread& thread;
+  Observer observer;
   Access access;
   bool isWrite;
   /** Accesses of earlier blocks than this one's are forgotten. */
@@ -136,7 +184,8 @@ struct Now {
 /** "writes byte 4 of a shared variable of 512 bytes at a.cu:7" */
 std::string deed(const Now& now, const void* p) {
   const char* verb = now.access.isAtomic ? "changes " : now.isWrite ? "writes " : "reads ";
-  return (now.access.agent % 2 ? std::string("a copy ") : "") + verb + now.describe(p) +
+  const std::string who = isThread(now.access.agent) ? "" : nameOf(now.access.agent) + " ";
+  return who + verb + now.describe(p) +
          sourceOf(now.access.origin);
 }
 
@@ -144,46 +193,44 @@ std::string deed(const Now& now, const void* p) {
   const char* why = ", with no barrier between";
   if (other.serial != block.serial)
     why = "; nothing orders the blocks of a launch";
-  else if (other.agent % 2)
-    why = "; a wait for that copy, or a barrier after the wait, is missing";
+  else if (!isThread(other.agent))
+    why = "; a wait for that, or a barrier after the wait, is missing";
   fail("race: " + deed(now, p) + ", which " + deed(other, verb) + why);
 }
 
 bool conflicts(const Now& now, const Access& earlier) {
   if (earlier.serial < now.since) return false;
   if (earlier.isAtomic && now.access.isAtomic) return false;
-  return earlier.serial != block.serial || !isBefore(earlier, now.thread);
+  return earlier.serial != block.serial || !isBefore(earlier, now.observer);
 }
 
+// Once a cell has a list, its last entry is the latest read. What lies before a read need not be kept:
+// a write that comes after that read comes after those, too.
 void recordRead(const Now& now, Cell& cell) {
   Access& last = cell.read;
   // A read by another block of the launch already forbids every write that may still come.
   if (last.serial >= now.since && last.serial != block.serial) return;
-  if (last.serial == block.serial && last.epoch == epoch && last.agent != now.access.agent &&
-      !isBefore(last, now.thread)) {
-    if (cell.readers == 0) {
-      readerLists.push_back({last});
-      cell.readers = uint32_t(readerLists.size());
-    }
-    auto& readers = readerLists[cell.readers - 1];
-    const auto mine = std::find_if(readers.begin(), readers.end(), [&](const Access& a) {
-      return a.agent == now.access.agent;
-    });
-    if (mine == readers.end())
-      readers.push_back(now.access);
-    else
-      *mine = now.access;
-    // The latest stays the one to compare with, so that most reads need not look at the list.
+  if (last.serial != block.serial) {
+    cell.readers = 0;
     last = now.access;
     return;
   }
-  if (last.serial != block.serial || last.epoch != epoch) cell.readers = 0;
-  last = now.access;
-  if (cell.readers) {
-    auto& readers = readerLists[cell.readers - 1];
-    for (Access& a : readers)
-      if (a.agent == now.access.agent) a = now.access;
+  if (cell.readers == 0) {
+    if (last.agent != now.access.agent && !isBefore(last, now.observer)) {
+      readerLists.push_back({last, now.access});
+      cell.readers = uint32_t(readerLists.size());
+    }
+    last = now.access;
+    return;
   }
+  auto& readers = readerLists[cell.readers - 1];
+  if (last.epoch != epoch)
+    std::erase_if(readers, [&](const Access& reader) { return isBefore(reader, now.observer); });
+  if (last.agent == now.access.agent && last.epoch == epoch)
+    readers.back() = now.access;
+  else
+    readers.push_back(now.access);
+  last = now.access;
 }
 
 void judge(const Now& now, Cell& cell, const void* p) {
@@ -191,7 +238,7 @@ void judge(const Now& now, Cell& cell, const void* p) {
     failRace(now, p, cell.write, cell.write.isAtomic ? "changed" : "wrote");
   if (!now.isWrite) return recordRead(now, cell);
   if (conflicts(now, cell.read)) failRace(now, p, cell.read, "read");
-  if (cell.readers && cell.read.serial == block.serial && cell.read.epoch == epoch)
+  if (cell.readers && cell.read.serial == block.serial)
     for (const Access& reader : readerLists[cell.readers - 1])
       if (conflicts(now, reader)) failRace(now, p, reader, "read");
   cell.write = now.access;
@@ -297,15 +344,17 @@ void accessHost(const Now& now, const char* p, size_t bytes) {
 void access(Thread& thread, const void* where, size_t bytes, bool isWrite, bool isAtomic,
             Origin origin) {
   const char* p = static_cast<const char*>(where);
-  const Access made{origin, block.serial,        epoch, clockOf(thread).now, threadAgent(thread.index),
+  const Clock& clock = clockOf(thread);
+  const Access made{origin,   block.serial, epoch, clock.now, threadAgent(thread.index),
                     isAtomic};
   // Most reads of the host's memory are a kernel's looking at its coordinates.
   if (!isWrite && within(p, bytes, place, sizeof(Place))) return;
   if (within(p, 1, arena, arenaBytes))
-    return accessShared({thread, made, isWrite, block.serial, describeShared}, p, bytes);
+    return accessShared({{clock, &thread}, made, isWrite, block.serial, describeShared}, p, bytes);
+  const Observer observer{clock, &thread};
   if (Allocation* a = findAllocation(p))
-    return accessDevice({thread, made, isWrite, firstSerial, whereInMemory}, *a, p, bytes);
-  accessHost({thread, made, isWrite, 0, whereInMemory}, p, bytes);
+    return accessDevice({observer, made, isWrite, firstSerial, whereInMemory}, *a, p, bytes);
+  accessHost({observer, made, isWrite, 0, whereInMemory}, p, bytes);
 }
 
 }  // namespace
@@ -320,15 +369,11 @@ std::string whereIs(const void* p) {
 void checkLaunch() { firstSerial = block.serial + 1; }
 
 void checkBlock() {
-  const size_t threads = block.threads.size();
   epoch++;
-  if (clocks.size() < threads) clocks.resize(threads);
-  for (size_t i = 0; i < threads; i++) {
-    forget(clocks[i]);
-    clocks[i].known.resize(2 * maxThreads);
-    clocks[i].now = 1;
-  }
-  landedForAll.assign(threads, 0);
+  if (clocks.size() < block.threads.size()) clocks.resize(block.threads.size());
+  for (Clock& clock : clocks) clear(clock);
+  knownToAll.assign(agents, 0);
+  arrivals.clear();
   readerLists.clear();
   std::fill(std::begin(recent), std::end(recent), nullptr);
   if (!sharedShadow) sharedShadow = std::make_unique<Shadow>(arenaBytes);
@@ -346,40 +391,119 @@ void checkAtomic(Thread& thread, const void* p, size_t bytes, Site site) {
 void checkCopy(Thread& thread, const void* p, size_t bytes, Site site) {
   const Access made{originOf(nullptr, site), block.serial, epoch, thread.committed + 1,
                     copyAgent(thread.index), false};
-  accessShared({thread, made, true, block.serial, describeShared}, static_cast<const char*>(p),
-               bytes);
+  accessShared({{clockOf(thread), &thread}, made, true, block.serial, describeShared},
+               static_cast<const char*>(p), bytes);
 }
+
+// ## Meetings
+
+namespace {
+
+/** What the thread lets others know: what it knows, and what it did. */
+void tell(const Thread& thread, Clock& to) {
+  Clock& clock = clockOf(thread);
+  learnAll(to, clock);
+  learn(to, threadAgent(thread.index), clock.now++);
+  learn(to, copyAgent(thread.index), thread.landed);
+}
+
+}  // namespace
 
 void checkMeeting(Thread* const* threads, size_t count) {
   static Clock together;
-  together.known.resize(2 * maxThreads);
-  forget(together);
-  for (size_t i = 0; i < count; i++) {
-    const Thread& thread = *threads[i];
-    const Clock& clock = clockOf(thread);
-    for (unsigned agent = clock.low; agent < clock.high; agent++)
-      learn(together, agent, clock.known[agent]);
-    learn(together, threadAgent(thread.index), clock.now);
-    learn(together, copyAgent(thread.index), thread.landed);
-  }
-  for (size_t i = 0; i < count; i++) {
-    Clock& clock = clockOf(*threads[i]);
-    for (unsigned agent = together.low; agent < together.high; agent++)
-      learn(clock, agent, together.known[agent]);
-    clock.now++;
-  }
+  clear(together);
+  for (size_t i = 0; i < count; i++) tell(*threads[i], together);
+  for (size_t i = 0; i < count; i++) learnAll(clockOf(*threads[i]), together);
 }
 
 void checkBarrier() {
+  const auto known = [](Agent agent, uint32_t time) {
+    knownToAll[agent] = std::max(knownToAll[agent], time);
+  };
   for (const Thread& thread : block.threads) {
     if (thread.state == State::done) continue;
     const Clock& clock = clockOf(thread);
-    landedForAll[thread.index] = std::max(landedForAll[thread.index], thread.landed);
+    known(copyAgent(thread.index), thread.landed);
     for (unsigned agent = clock.low; agent < clock.high; agent++)
-      if (agent % 2)
-        landedForAll[agent / 2] = std::max(landedForAll[agent / 2], clock.known[agent]);
+      if (!isThread(Agent(agent))) known(Agent(agent), clock.known[agent]);
   }
   epoch++;
+}
+
+// ## TMA and wgmma
+
+void checkBarrierInit(unsigned barrier) {
+  if (arrivals.size() <= barrier) arrivals.resize(barrier + 1);
+  clear(arrivals[barrier].now);
+  clear(arrivals[barrier].ended);
+}
+
+void checkArrival(Thread& thread, unsigned barrier) { tell(thread, arrivals[barrier].now); }
+
+void checkPhaseEnd(unsigned barrier) {
+  learnAll(arrivals[barrier].ended, arrivals[barrier].now);
+  forget(arrivals[barrier].now);
+}
+
+void checkPhaseSeen(Thread& thread, unsigned barrier, uint32_t phases) {
+  Clock& clock = clockOf(thread);
+  learnAll(clock, arrivals[barrier].ended);
+  learn(clock, bulkAgent(barrier), phases);
+}
+
+void checkFence(Thread& thread) {
+  Clock& clock = clockOf(thread);
+  learn(clock, fenceAgent(thread.index), clock.now++);
+}
+
+void checkLocal(const Thread& thread, const void* p, const void* code) {
+  for (const Accumulators& a : thread.accumulators)
+    if (p >= a.sums && p < a.sums + sumsOfThread)
+      fail("uses the accumulators of a product" + at(code) + " before it has waited for it");
+}
+
+void checkTensorLanded(Thread& thread, unsigned warpgroup, uint32_t products) {
+  learn(clockOf(thread), tensorAgent(warpgroup), products);
+}
+
+void checkBulkWrite(Thread& thread, const void* p, size_t bytes, unsigned barrier, uint32_t phase,
+                    Site site) {
+  const Access made{originOf(nullptr, site), block.serial, epoch, phase + 1, bulkAgent(barrier),
+                    false};
+  accessShared({{clockOf(thread), &thread}, made, true, block.serial, describeShared},
+               static_cast<const char*>(p), bytes);
+}
+
+// A warpgroup's product knows what all of its threads know.
+void checkTensorReads(Thread* const* threads, size_t count, const std::vector<TensorRead>& reads,
+                      unsigned warpgroup, uint32_t product, Site site) {
+  static Clock common, each;
+  for (size_t i = 0; i < count; i++) {
+    clear(each);
+    const Clock& clock = clockOf(*threads[i]);
+    learnAll(each, clock);
+    learn(each, threadAgent(threads[i]->index), clock.now);
+    if (i == 0) {
+      clear(common);
+      learnAll(common, each);
+    } else {
+      for (unsigned agent = common.low; agent < common.high; agent++)
+        common.known[agent] = std::min(common.known[agent], each.known[agent]);
+    }
+  }
+  const Access made{originOf(nullptr, site), block.serial, epoch, product, tensorAgent(warpgroup),
+                    false};
+  const Now now{{common, nullptr}, made, false, block.serial, describeShared};
+  for (const auto& [p, bytes] : reads) {
+    accessShared(now, p, bytes);
+    sharedShadow->forCells(size_t(p - arena), bytes, [&](Cell& cell, size_t where) {
+      if (!isThread(cell.write.agent)) return;
+      const Agent fence = fenceAgent(threadOf(cell.write.agent));
+      if (knownToAll[fence] < cell.write.time && common.known[fence] < cell.write.time)
+        fail(deed(now, arena + where) + ", which " + deed(cell.write, "wrote") +
+             " by an ordinary store; a fence_proxy_async after it is missing");
+    });
+  }
 }
 
 }  // namespace emulated

@@ -129,6 +129,37 @@ void copyAsync(void* to, const void* from, int bytes, int valid, Site site);
 void commitCopies();
 void waitForCopies(int pending);
 
+// ## TMA and wgmma, of sm_90
+
+void initBarrier(uint64_t* barrier, int count, Site site);
+/** Arrives; `bytes` are announced to land in this phase. */
+void arriveAtBarrier(uint64_t* barrier, int bytes, Site site);
+void waitForBarrier(uint64_t* barrier, int parity, Site site);
+void fenceForAsync();
+
+/** What a TensorMap's 128 bytes hold on the emulated device. */
+struct TensorBox {
+  uint64_t magic;
+  char* start;
+  uint64_t sizes[5], strides[5];
+  uint16_t box[5];
+  uint8_t elementBytes, rank, swizzle;
+};
+const char* encodeBox(TensorBox* map, int elementBytes, int rank, void* start,
+                      const uint64_t* sizes, const uint64_t* strides, const uint32_t* box,
+                      int swizzle);
+void loadBox(void* to, const void* map, int rank, const int* origin, uint64_t* barrier, Site site);
+
+/** A warpgroup's product of 64 rows and columns; `isTf32`, or bf16 with axes that may be swapped. */
+struct TensorProduct {
+  bool isTf32, rowsOfA, columnsOfB, accumulate;
+  uint64_t a, b;
+};
+void beginProducts();
+void multiplyInWarpgroup(float* sums, const TensorProduct& product, Site site);
+void commitProducts();
+void waitForProducts(int pending);
+
 [[noreturn]] void trap(Site site);
 
 }  // namespace emulated

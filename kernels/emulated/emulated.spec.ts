@@ -76,6 +76,29 @@ const slips: Readonly<Record<string, Slip>> = {
   wrongMask: { says: /has the mask 0x7fffffff, in which its own lane 31 is not$/, seen: always },
   halfWarpMultiplies: { says: /: deadlock, .* in mma.m16n8k8.tf32 at faults.cu/, seen: always },
   tooMuchShared: { says: /has 52000 bytes of shared variables; 49152 are/, seen: always },
+  loadNoWait: { says: /an asynchronous load .* is missing$/, where: "sum += shared", seen: [late] },
+  loadTooManyBytes: { says: /: deadlock, .* wait in mbarrier.try_wait at faults.cu/, seen: always },
+  barrierNotSeen: { says: raceOrEarly, where: "mbar_wait(&landed", seen: [reverse] },
+  loadTooEarly: {
+    says: /: deadlock, .* wait in mbarrier.try_wait|race: an asynchronous load writes/,
+    seen: always,
+  },
+  productNoFence: {
+    says: /by an ordinary store; a fence_proxy_async after it is missing$/,
+    where: "wgmma_m64n64k8_tf32",
+    seen: [],
+  },
+  productNoArrive: { says: /no wgmma_arrive since/, where: "wgmma_m64n64k8_tf32", seen: always },
+  productNoWait: {
+    says: /uses the accumulators of a product at faults.cu:\d+ before it has waited for it$/,
+    where: "= d[0]",
+    seen: [late],
+  },
+  operandTooEarly: {
+    says: /a product of warpgroup 0 read .* is missing$/,
+    where: "a[placeInOperand",
+    seen: [late],
+  },
 };
 
 const programs = {

@@ -31,13 +31,18 @@ std::string runOnce(const Fault& fault, bool broken) {
               static_cast<float*>(gpu::alloc(y.size() * sizeof(float))),
               static_cast<int*>(gpu::alloc(sizeof(int))),
               stray.get(),
-              nullptr};
+              nullptr,
+              {}};
   std::string said;
   const auto note = [&](const char* error) {
     if (error && said.empty()) said = error;
   };
   note(gpu::upload(const_cast<float*>(board.x), x.data(), x.size() * sizeof(float)));
   note(gpu::upload(board.count, &zero, sizeof zero));
+  const uint64_t sizes[] = {32, blocks * 4}, strides[] = {32 * sizeof(float)};
+  const uint32_t box[] = {32, 4};
+  note(gpu::encode_tiled(&board.map, sizeof(float), 2, const_cast<float*>(board.x), sizes, strides,
+                         box, 0));
   note(fault.launch(broken, board));
   note(gpu::synchronize(board.stream));
   if (said.empty()) {

@@ -384,6 +384,192 @@ GPU_KERNEL(size) tooMuchShared(const float* x, float* y) {
   sumUp(s, y);
 }
 
+// ## TMA, and barriers in shared memory
+
+/** Slip: nobody waits for the load. */
+template <bool broken>
+GPU_KERNEL(size) loadNoWait(GPU_GRID_CONSTANT const gpu::TensorMap map, float* y) {
+  GPU_SHARED(uint64_t, landed);
+  GPU_DYN_SHARED(bytes);
+  float* s = reinterpret_cast<float*>(bytes);
+  if (threadIdx.x == 0) {
+    gpu::mbar_init(&landed, 1);
+    gpu::mbar_init_fence();
+    gpu::mbar_arrive_expect_tx(&landed, size * sizeof(float));
+    gpu::tma_load_2d(s, &map, 0, 4 * blockIdx.x, &landed);
+  }
+  __syncthreads();
+  if (!broken) gpu::mbar_wait(&landed, 0);
+  sumUp(s, y);
+  if (broken) gpu::mbar_wait(&landed, 0);
+}
+
+/** Slip: more bytes are announced than land. */
+template <bool broken>
+GPU_KERNEL(size) loadTooManyBytes(GPU_GRID_CONSTANT const gpu::TensorMap map, float* y) {
+  GPU_SHARED(uint64_t, landed);
+  GPU_DYN_SHARED(bytes);
+  float* s = reinterpret_cast<float*>(bytes);
+  if (threadIdx.x == 0) {
+    gpu::mbar_init(&landed, 1);
+    gpu::mbar_init_fence();
+    gpu::mbar_arrive_expect_tx(&landed, size * sizeof(float) + (broken ? 16 : 0));
+    gpu::tma_load_2d(s, &map, 0, 4 * blockIdx.x, &landed);
+  }
+  __syncthreads();
+  gpu::mbar_wait(&landed, 0);
+  sumUp(s, y);
+}
+
+/** Slip: the barrier is used by threads that need not have seen that it was initialised. */
+template <bool broken>
+GPU_KERNEL(size) barrierNotSeen(GPU_GRID_CONSTANT const gpu::TensorMap map, float* y) {
+  GPU_SHARED(uint64_t, landed);
+  GPU_DYN_SHARED(bytes);
+  float* s = reinterpret_cast<float*>(bytes);
+  if (threadIdx.x == 0) {
+    gpu::mbar_init(&landed, 1);
+    gpu::mbar_init_fence();
+    gpu::mbar_arrive_expect_tx(&landed, size * sizeof(float));
+    gpu::tma_load_2d(s, &map, 0, 4 * blockIdx.x, &landed);
+  }
+  if (!broken) __syncthreads();
+  gpu::mbar_wait(&landed, 0);
+  sumUp(s, y);
+}
+
+/** Slip: of four loads through one buffer, each must wait until the one before was read. */
+template <bool broken>
+GPU_KERNEL(size) loadTooEarly(GPU_GRID_CONSTANT const gpu::TensorMap map, float* y) {
+  GPU_SHARED(uint64_t[2], barriers);
+  GPU_SHARED(float[size], sums);
+  GPU_DYN_SHARED(bytes);
+  const float* s = reinterpret_cast<float*>(bytes);
+  uint64_t *landed = &barriers[0], *read = &barriers[1];
+  const int t = threadIdx.x;
+  if (t == 0) {
+    gpu::mbar_init(landed, 1);
+    gpu::mbar_init(read, size);
+    gpu::mbar_init_fence();
+  }
+  __syncthreads();
+  sums[t] = 0;
+  for (int round = 0; round < 4; round++) {
+    if (t == 0) {
+      if (!broken && round > 0) gpu::mbar_wait(read, (round - 1) % 2);
+      gpu::mbar_arrive_expect_tx(landed, size * sizeof(float));
+      gpu::tma_load_2d(bytes, &map, 0, 4 * blockIdx.x, landed);
+    }
+    gpu::mbar_wait(landed, round % 2);
+    sums[t] += s[size - 1 - t] * 0.25f;
+    gpu::mbar_arrive(read);
+  }
+  __syncthreads();
+  sumUp(sums, y);
+}
+
+// ## Tensor cores of a warpgroup
+//
+// A is 64×8: the block's numbers in sixteen rows, and zeros. B is 8×64, all ones. So each column of the
+// product holds the sums of A's rows.
+
+constexpr int numbersOfA = 64 * 8, numbersOfB = 8 * 64;
+
+/** Eight rows of four numbers each form a group; two groups beside each other hold k from 0 to 7. */
+__device__ int placeInOperand(int row, int k) {
+  return row / 8 * 64 + k / 4 * 32 + row % 8 * 4 + k % 4;
+}
+__device__ uint64_t descriptorOf(const float* operand) {
+  return gpu::wgmma_desc(operand, 128, 256, 0);
+}
+__device__ void fillOperands(const float* x, float* a, float* b) {
+  for (int i = threadIdx.x; i < numbersOfA; i += size) {
+    a[placeInOperand(i / 8, i % 8)] = i < size ? x[blockIdx.x * size + i] : 0;
+    b[placeInOperand(i / 8, i % 8)] = 1;
+  }
+}
+/** From the first column: of each warp's sixteen rows, lanes with t = 0 have two. */
+__device__ void sumColumn(const float (&d)[32], float* rows, float* y) {
+  const int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 + lane / 4;
+  if (lane % 4 == 0) {
+    rows[row] = d[0];
+    rows[row + 8] = d[2];
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  float sum = 0;
+  for (int i = 0; i < 16; i++) sum += rows[i];
+  y[blockIdx.x] = sum;
+}
+
+/** Slip: what ordinary stores wrote is read by tensor cores without a fence. */
+template <bool broken>
+GPU_KERNEL(size) productNoFence(const float* x, float* y) {
+  GPU_SHARED(float4[(numbersOfA + numbersOfB) / 4], operands);
+  GPU_SHARED(float[64], rows);
+  float *a = &operands[0].x, *b = a + numbersOfA, d[32];
+  fillOperands(x, a, b);
+  if (!broken) gpu::fence_proxy_async();
+  __syncthreads();
+  gpu::wgmma_arrive();
+  gpu::wgmma_m64n64k8_tf32(d, descriptorOf(a), descriptorOf(b), 0);
+  gpu::wgmma_commit();
+  gpu::wgmma_wait<0>();
+  sumColumn(d, rows, y);
+}
+
+/** Slip: the accumulators are not handed over. */
+template <bool broken>
+GPU_KERNEL(size) productNoArrive(const float* x, float* y) {
+  GPU_SHARED(float4[(numbersOfA + numbersOfB) / 4], operands);
+  GPU_SHARED(float[64], rows);
+  float *a = &operands[0].x, *b = a + numbersOfA, d[32];
+  fillOperands(x, a, b);
+  gpu::fence_proxy_async();
+  __syncthreads();
+  if (!broken) gpu::wgmma_arrive();
+  gpu::wgmma_m64n64k8_tf32(d, descriptorOf(a), descriptorOf(b), 0);
+  gpu::wgmma_commit();
+  gpu::wgmma_wait<0>();
+  sumColumn(d, rows, y);
+}
+
+/** Slip: the sums are read before they are there. */
+template <bool broken>
+GPU_KERNEL(size) productNoWait(const float* x, float* y) {
+  GPU_SHARED(float4[(numbersOfA + numbersOfB) / 4], operands);
+  GPU_SHARED(float[64], rows);
+  float *a = &operands[0].x, *b = a + numbersOfA, d[32];
+  fillOperands(x, a, b);
+  gpu::fence_proxy_async();
+  __syncthreads();
+  gpu::wgmma_arrive();
+  gpu::wgmma_m64n64k8_tf32(d, descriptorOf(a), descriptorOf(b), 0);
+  gpu::wgmma_commit();
+  if (!broken) gpu::wgmma_wait<0>();
+  sumColumn(d, rows, y);
+  gpu::wgmma_wait<0>();
+}
+
+/** Slip: an operand is written again while the product may still read it. */
+template <bool broken>
+GPU_KERNEL(size) operandTooEarly(const float* x, float* y) {
+  GPU_SHARED(float4[(numbersOfA + numbersOfB) / 4], operands);
+  GPU_SHARED(float[64], rows);
+  float *a = &operands[0].x, *b = a + numbersOfA, d[32];
+  fillOperands(x, a, b);
+  gpu::fence_proxy_async();
+  __syncthreads();
+  gpu::wgmma_arrive();
+  gpu::wgmma_m64n64k8_tf32(d, descriptorOf(a), descriptorOf(b), 0);
+  gpu::wgmma_commit();
+  if (!broken) gpu::wgmma_wait<0>();
+  __syncthreads();
+  a[placeInOperand(threadIdx.x / 8, threadIdx.x % 8)] = 0;
+  gpu::wgmma_wait<0>();
+  sumColumn(d, rows, y);
+}
+
 template <class... P>
 const char* go(const char* name, void (*kernel)(P...), const Board& board, size_t sharedBytes,
                P... arguments) {
@@ -430,4 +616,12 @@ const std::vector<Fault> faults = {
     FAULT(wrongMask, 0, b.x, b.y),
     FAULT(halfWarpMultiplies, 0, b.x, b.y),
     FAULT(tooMuchShared, 0, b.x, b.y),
+    FAULT(loadNoWait, size * sizeof(float), b.map, b.y),
+    FAULT(loadTooManyBytes, size * sizeof(float), b.map, b.y),
+    FAULT(barrierNotSeen, size * sizeof(float), b.map, b.y),
+    FAULT(loadTooEarly, size * sizeof(float), b.map, b.y),
+    FAULT(productNoFence, 0, b.x, b.y),
+    FAULT(productNoArrive, 0, b.x, b.y),
+    FAULT(productNoWait, 0, b.x, b.y),
+    FAULT(operandTooEarly, 0, b.x, b.y),
 };

@@ -16,6 +16,8 @@ struct Board {
   int* count;
   const float* host;
   gpu::stream_t stream;
+  /** `x` as rows of 32, of which a box has four. */
+  gpu::TensorMap map;
 };
 
 struct Fault {

@@ -15,7 +15,8 @@ using emulated::Thread;
 void told(const void* p, size_t bytes, bool isWrite, const void* code) {
   Thread* thread = emulated::self();
   // The host's part of a file of kernels is told of, too.
-  if (!thread || emulated::isLocal(p)) return;
+  if (!thread) return;
+  if (emulated::isLocal(p)) return emulated::checkLocal(*thread, p, code);
   emulated::checkAccess(*thread, p, bytes, isWrite, code, {});
 }
 

@@ -36,7 +36,7 @@
 #define GPU_EMU_ARCH 900
 #endif
 #define GPU_ARCH GPU_EMU_ARCH
-#define GPU_SM90A 0
+#define GPU_SM90A (GPU_EMU_ARCH == 900)
 
 #define threadIdx (emulated::place->thread)
 #define blockIdx (emulated::place->block)
@@ -346,6 +346,65 @@ inline void cp_async_commit() { emulated::commitCopies(); }
 template <int N>
 void cp_async_wait() {
   emulated::waitForCopies(N);
+}
+
+// ## TMA and wgmma
+
+inline void mbar_init(uint64_t* barrier, int count, EMULATED_HERE) {
+  emulated::initBarrier(barrier, count, EMULATED_SITE("mbarrier.init"));
+}
+inline void mbar_init_fence() {}
+inline void mbar_arrive(uint64_t* barrier, EMULATED_HERE) {
+  emulated::arriveAtBarrier(barrier, 0, EMULATED_SITE("mbarrier.arrive"));
+}
+inline void mbar_arrive_expect_tx(uint64_t* barrier, int bytes, EMULATED_HERE) {
+  emulated::arriveAtBarrier(barrier, bytes, EMULATED_SITE("mbarrier.arrive.expect_tx"));
+}
+inline void mbar_wait(uint64_t* barrier, int parity, EMULATED_HERE) {
+  emulated::waitForBarrier(barrier, parity, EMULATED_SITE("mbarrier.try_wait"));
+}
+inline void fence_proxy_async() { emulated::fenceForAsync(); }
+
+struct alignas(64) TensorMap {
+  unsigned char opaque[128];
+};
+static_assert(sizeof(emulated::TensorBox) <= sizeof(TensorMap));
+inline const char* encode_tiled(TensorMap* map, int elementBytes, int rank, void* start,
+                                const uint64_t* sizes, const uint64_t* strides,
+                                const uint32_t* box, int swizzle) {
+  return emulated::encodeBox(reinterpret_cast<emulated::TensorBox*>(map), elementBytes, rank,
+                             start, sizes, strides, box, swizzle);
+}
+inline void tma_load_2d(void* to, const TensorMap* map, int c0, int c1, uint64_t* barrier,
+                        EMULATED_HERE) {
+  const int origin[] = {c0, c1};
+  emulated::loadBox(to, map, 2, origin, barrier, EMULATED_SITE("TMA load"));
+}
+inline void tma_load_4d(void* to, const TensorMap* map, int c0, int c1, int c2, int c3,
+                        uint64_t* barrier, EMULATED_HERE) {
+  const int origin[] = {c0, c1, c2, c3};
+  emulated::loadBox(to, map, 4, origin, barrier, EMULATED_SITE("TMA load"));
+}
+
+inline uint64_t wgmma_desc(const void* matrix, uint32_t leading, uint32_t stride, int swizzle) {
+  return uint64_t{(smem_addr(matrix) & 0x3ffff) >> 4} | uint64_t{leading >> 4} << 16 |
+         uint64_t{stride >> 4} << 32 | static_cast<uint64_t>(swizzle) << 62;
+}
+inline void wgmma_arrive() { emulated::beginProducts(); }
+inline void wgmma_commit() { emulated::commitProducts(); }
+template <int N>
+void wgmma_wait() {
+  emulated::waitForProducts(N);
+}
+inline void wgmma_m64n64k8_tf32(float (&d)[32], uint64_t a, uint64_t b, int accumulate,
+                                EMULATED_HERE) {
+  emulated::multiplyInWarpgroup(d, {true, false, false, accumulate != 0, a, b},
+                                EMULATED_SITE("wgmma.m64n64k8.tf32"));
+}
+template <bool rowsOfA, bool columnsOfB>
+void wgmma_m64n64k16_bf16(float (&d)[32], uint64_t a, uint64_t b, int accumulate, EMULATED_HERE) {
+  emulated::multiplyInWarpgroup(d, {false, rowsOfA, columnsOfB, accumulate != 0, a, b},
+                                EMULATED_SITE("wgmma.m64n64k16.bf16"));
 }
 
 }  // namespace gpu

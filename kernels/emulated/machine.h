@@ -2,7 +2,7 @@
 //
 // What its parts share. fibers.cpp switches stacks, memory.cpp holds device memory, schedule.cpp runs
 // blocks and says who runs next, meet.cpp lets threads meet in barriers and warp operations,
-// instructions.cpp multiplies matrices and copies asynchronously, streams.cpp keeps what is put into
+// instructions.cpp multiplies matrices and copies asynchronously, hopper.cpp has what sm_90 adds, streams.cpp keeps what is put into
 // streams, check.cpp judges each access in the check build.
 
 #pragma once
@@ -32,6 +32,9 @@ constexpr unsigned maxThreads = 1024;
 constexpr size_t pageBytes = 4096;
 constexpr size_t stackBytes = 128 * 1024;
 constexpr size_t staticLimit = 48 * 1024;
+constexpr unsigned warpgroupThreads = 128;
+constexpr unsigned maxTensorAgents = maxThreads / warpgroupThreads;
+constexpr unsigned maxTransactionBarriers = 56;
 /** Bytes before the dynamic shared memory, so that an address below it is not valid; its alignment. */
 constexpr size_t sharedStart = 1024;
 /** Room for all that a block can have, static and dynamic, and for gaps between variables. */
@@ -74,6 +77,13 @@ struct Copy {
   Site site;
 };
 
+/** A thread's part of the sums of a product that it has not waited for. */
+constexpr int sumsOfThread = 32;
+struct Accumulators {
+  const float* sums;
+  uint32_t product;
+};
+
 struct Warp;
 
 enum class State : uint8_t { fresh, ready, running, waiting, done };
@@ -89,6 +99,12 @@ struct Thread : Place {
   std::deque<std::vector<Copy>> copyGroups;
   /** Groups of copies that were committed, and that were waited for. */
   uint32_t committed = 0, landed = 0;
+  std::vector<Accumulators> accumulators;
+  /** Products of its warpgroup: how many it has begun, and how many at the end of each group. */
+  uint32_t products = 0;
+  std::vector<uint32_t> productGroups;
+  /** Whether the accumulators may be handed to the tensor cores. */
+  bool mayMultiply = false;
 };
 
 /** Lanes on their way to one operation of a warp. */
@@ -181,6 +197,12 @@ void run(Launch& launch);
 /** What a thread that has returned means for those who wait for it. */
 void leave(Thread& thread);
 
+// What waits for its time in hopper.cpp: TMA loads, products.
+void resetHopper();
+bool hasPendingLoads();
+/** Lets one load land, any or the oldest. */
+void landOneLoad();
+
 size_t sharedLimit();
 void needsArchitecture(int architecture, Site site);
 
@@ -232,5 +254,26 @@ std::string whereIs(const void* p);
 void checkMeeting(Thread* const* threads, size_t count);
 /** The same of all threads of the block that run. */
 void checkBarrier();
+
+// What TMA and wgmma do, and what threads hear of them. Barriers in shared memory are numbered.
+void checkBarrierInit(unsigned barrier);
+void checkArrival(Thread& thread, unsigned barrier);
+void checkPhaseEnd(unsigned barrier);
+/** The thread has seen that so many phases ended. */
+void checkPhaseSeen(Thread& thread, unsigned barrier, uint32_t phases);
+void checkFence(Thread& thread);
+void checkBulkWrite(Thread& thread, const void* p, size_t bytes, unsigned barrier, uint32_t phase,
+                    Site site);
+struct TensorRead {
+  const char* p;
+  size_t bytes;
+};
+/** The warpgroup's product of that number, counted from 1, reads its operands. */
+void checkTensorReads(Thread* const* threads, size_t count, const std::vector<TensorRead>& reads,
+                      unsigned warpgroup, uint32_t product, Site site);
+/** An access to the thread's own local memory. */
+void checkLocal(const Thread& thread, const void* p, const void* code);
+/** The thread has waited for so many products. */
+void checkTensorLanded(Thread& thread, unsigned warpgroup, uint32_t products);
 
 }  // namespace emulated

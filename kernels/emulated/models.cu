@@ -11,6 +11,7 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "../cuda/gpu.h"
@@ -137,6 +138,63 @@ GPU_KERNEL(32) roundTf32(const float* x, uint32_t* y) {
   y[threadIdx.x] = gpu::cvt_tf32(x[threadIdx.x]);
 }
 
+// ## TMA and wgmma
+//
+// One product of 64×64 tiles that TMA brings, as deep as 128 bytes hold. What lies next to each other
+// in memory is k, or rows of A and columns of B; all swizzled within 128 bytes.
+
+constexpr int tileBytes = 64 * 128;
+
+template <bool isTf32, bool rowsOfA, bool columnsOfB>
+GPU_KERNEL(128)
+multiplyTiles(GPU_GRID_CONSTANT const gpu::TensorMap mapA, GPU_GRID_CONSTANT const gpu::TensorMap mapB,
+              float* out) {
+  GPU_DYN_SHARED(tiles);
+  GPU_SHARED(uint64_t, landed);
+  unsigned char *a = tiles, *b = tiles + tileBytes;
+  const int t = threadIdx.x;
+  if (t == 0) {
+    gpu::mbar_init(&landed, 1);
+    gpu::mbar_init_fence();
+    gpu::mbar_arrive_expect_tx(&landed, 2 * tileBytes);
+    gpu::tma_load_2d(a, &mapA, 0, 0, &landed);
+    gpu::tma_load_2d(b, &mapB, 0, 0, &landed);
+  }
+  __syncthreads();
+  gpu::mbar_wait(&landed, 0);
+  float d[32];
+  gpu::wgmma_arrive();
+  for (int step = 0; step < 4; step++) {
+    // Along k, 32 bytes are one product's; sixteen rows of 128 bytes are, where k is the outer axis.
+    const uint64_t left = gpu::wgmma_desc(a + step * (rowsOfA ? 16 * 128 : 32), 1024, 1024, 1);
+    const uint64_t right = gpu::wgmma_desc(b + step * (columnsOfB ? 16 * 128 : 32), 1024, 1024, 1);
+    if constexpr (isTf32)
+      gpu::wgmma_m64n64k8_tf32(d, left, right, step > 0);
+    else
+      gpu::wgmma_m64n64k16_bf16<rowsOfA, columnsOfB>(d, left, right, step > 0);
+  }
+  gpu::wgmma_commit();
+  gpu::wgmma_wait<0>();
+  const int g = t % 32 / 4, row = t / 32 * 16 + g;
+  for (int i = 0; i < 32; i++)
+    out[(row + 8 * (i % 4 / 2)) * 64 + 8 * (i / 4) + 2 * (t % 4) + i % 2] = d[i];
+}
+
+/** A box that overhangs the tensor on two sides, in each way to swizzle. */
+GPU_KERNEL(32) loadBox(GPU_GRID_CONSTANT const gpu::TensorMap map, float* out, int elements) {
+  GPU_DYN_SHARED(tiles);
+  GPU_SHARED(uint64_t, landed);
+  if (threadIdx.x == 0) {
+    gpu::mbar_init(&landed, 1);
+    gpu::mbar_init_fence();
+    gpu::mbar_arrive_expect_tx(&landed, elements * int(sizeof(float)));
+    gpu::tma_load_4d(tiles, &map, -1, 0, 1, 1, &landed);
+  }
+  __syncthreads();
+  gpu::mbar_wait(&landed, 0);
+  for (int i = threadIdx.x; i < elements; i += 32)
+    out[i] = reinterpret_cast<const float*>(tiles)[i];
+}
 // ## Putting numbers on the device, and looking at what came back
 
 struct Failure {
@@ -172,10 +230,15 @@ class Device {
 };
 
 template <class... P, class... A>
-void run(void (*kernel)(P...), const char* name, int threads, const A&... arguments) {
-  require(gpu::launch(kernel, name, dim3(1), dim3(threads), 0, nullptr,
+void runShared(void (*kernel)(P...), const char* name, int threads, size_t sharedBytes,
+               const A&... arguments) {
+  require(gpu::launch(kernel, name, dim3(1), dim3(threads), sharedBytes, nullptr,
                       static_cast<P>(arguments)...));
   require(gpu::synchronize(nullptr));
+}
+template <class... P, class... A>
+void run(void (*kernel)(P...), const char* name, int threads, const A&... arguments) {
+  runShared(kernel, name, threads, 0, arguments...);
 }
 
 template <class T>
@@ -365,6 +428,87 @@ void tryStreams() {
   require(gpu::destroy_stream(stream));
 }
 
+gpu::TensorMap mapOf(void* start, int elementBytes, std::vector<uint64_t> sizes,
+                     std::vector<uint32_t> box, int swizzle) {
+  gpu::TensorMap map;
+  std::vector<uint64_t> strides;
+  uint64_t stride = uint64_t(elementBytes);
+  for (uint64_t size : sizes) strides.push_back(stride *= size);
+  require(gpu::encode_tiled(&map, elementBytes, int(sizes.size()), start, sizes.data(),
+                            strides.data(), box.data(), swizzle));
+  return map;
+}
+
+/** Numbers as they lie in memory: k innermost, or else rows or columns. */
+template <class T, class Number, class Convert>
+std::vector<T> operand(int depth, bool kInside, Number number, Convert convert) {
+  std::vector<T> memory(size_t(64 * depth));
+  for (int i = 0; i < 64; i++)
+    for (int k = 0; k < depth; k++)
+      memory[size_t(kInside ? i * depth + k : k * 64 + i)] = convert(number(i, k));
+  return memory;
+}
+
+template <bool isTf32, bool rowsOfA, bool columnsOfB>
+void tryWarpgroup() {
+  using T = std::conditional_t<isTf32, float, uint16_t>;
+  const int depth = isTf32 ? 32 : 64;
+  const auto convert = [](float x) {
+    if constexpr (isTf32)
+      return x;
+    else
+      return uint16_t(bf16Of(x));
+  };
+  const auto transposedB = [](int column, int k) { return b(k, column); };
+  const Device<T> da(operand<T>(depth, !rowsOfA, a, convert)),
+      db(operand<T>(depth, !columnsOfB, transposedB, convert));
+  const Device<float> out(64 * 64);
+  const auto map = [&](T* start, bool kInside) {
+    const unsigned inner = kInside ? unsigned(depth) : 64, outer = kInside ? 64 : unsigned(depth);
+    return mapOf(start, sizeof(T), {inner, outer}, {inner, outer}, 3);
+  };
+  runShared(multiplyTiles<isTf32, rowsOfA, columnsOfB>, "multiplyTiles", 128, 2 * tileBytes,
+            map(da, !rowsOfA), map(db, !columnsOfB), static_cast<float*>(out));
+  std::vector<float> expected(64 * 64);
+  for (int i = 0; i < 64 * 64; i++) expected[size_t(i)] = product(i / 64, i % 64, depth);
+  compare(out.get(), expected);
+}
+
+void tryBoxes() {
+  const int sizes[] = {8, 5, 3, 2};
+  std::vector<float> x(8 * 5 * 3 * 2);
+  for (size_t i = 0; i < x.size(); i++) x[i] = float(i + 1);
+  const Device<float> from(x);
+  for (int swizzle = 0; swizzle < 4; swizzle++) {
+    const unsigned inner = swizzle ? 4u << swizzle : 4;
+    const int elements = int(inner) * 4 * 3 * 2;
+    const Device<float> to(static_cast<size_t>(elements));
+    runShared(loadBox, "loadBox", 32, size_t(elements) * sizeof(float),
+              mapOf(from, sizeof(float), {8, 5, 3, 2}, {inner, 4, 3, 2}, swizzle),
+              static_cast<float*>(to), elements);
+    std::vector<float> expected(static_cast<size_t>(elements));
+    for (int i = 0; i < elements; i++) {
+      const int at[] = {i % int(inner) - 1, i / int(inner) % 4, i / int(inner) / 4 % 3 + 1,
+                        i / int(inner) / 12 + 1};
+      bool inside = true;
+      for (int axis = 0; axis < 4; axis++) inside &= at[axis] >= 0 && at[axis] < sizes[axis];
+      // Of each line of 2^swizzle pieces of 16 bytes, pieces change places: by the line's number.
+      const int line = i / 32, piece = i % 32 / 4;
+      const int place = swizzle ? piece ^ (line & ((1 << swizzle) - 1)) : piece;
+      expected[size_t(line * 32 + place * 4 + i % 4)] =
+          inside ? x[size_t(((at[3] * 3 + at[2]) * 5 + at[1]) * 8 + at[0])] : 0;
+    }
+    compare(to.get(), expected);
+  }
+}
+
+/** Whether the device has what sm_90a has. */
+bool isHopper() {
+  gpu::DeviceInfo info;
+  require(gpu::device_info(0, &info));
+  return info.major == 9 && info.minor == 0;
+}
+
 }  // namespace
 
 int main(int, char** arguments) {
@@ -376,13 +520,21 @@ int main(int, char** arguments) {
 #else
   (void)arguments;
 #endif
-  const std::vector<std::pair<const char*, std::function<void()>>> models = {
+  std::vector<std::pair<const char*, std::function<void()>>> models = {
       {"mma.m16n8k8.tf32", tryTf32},      {"mma.m16n8k16.bf16", tryBf16},
       {"ldmatrix", tryLoads},             {"shuffles, votes and reductions", tryExchanges},
       {"atomics and counting barriers", tryAtomics}, {"cp.async", tryCopies},
       {"named barriers", tryBarriers},    {"cvt.rna.tf32", tryRounding},
       {"streams and graphs", tryStreams},
   };
+  if (isHopper()) {
+    models.emplace_back("TMA", tryBoxes);
+    models.emplace_back("wgmma, TF32", tryWarpgroup<true, false, false>);
+    models.emplace_back("wgmma, BF16, k next to k", tryWarpgroup<false, false, false>);
+    models.emplace_back("wgmma, BF16, rows of A", tryWarpgroup<false, true, false>);
+    models.emplace_back("wgmma, BF16, columns of B", tryWarpgroup<false, false, true>);
+    models.emplace_back("wgmma, BF16, rows and columns", tryWarpgroup<false, true, true>);
+  }
   bool failed = false;
   for (const auto& [name, attempt] : models) {
     try {

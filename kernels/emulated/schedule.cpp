@@ -149,6 +149,10 @@ Thread* take(Block::Queue& queue, size_t which) {
 
 /** nullptr when all wait, or have returned. */
 Thread* choose() {
+  if (settings.asynchrony == Asynchrony::random)
+    while (hasPendingLoads() && draw(4) == 0) landOneLoad();
+  // As late as can be: when nobody could go on without.
+  while (block.ready.size() + block.fresh.size() == 0 && hasPendingLoads()) landOneLoad();
   const size_t ready = block.ready.size(), fresh = block.fresh.size();
   if (ready + fresh == 0) return nullptr;
   if (settings.order != Order::random)
@@ -294,12 +298,16 @@ void resetBlock(Launch& launch, uint64_t number) {
     t.fiber = nullptr;
     t.openCopies.clear();
     t.copyGroups.clear();
-    t.committed = t.landed = 0;
+    t.committed = t.landed = t.products = 0;
+    t.productGroups.clear();
+    t.accumulators.clear();
+    t.mayMultiply = false;
     block.fresh.threads.push_back(&t);
   }
   if (settings.order == Order::reverse)
     std::reverse(block.fresh.threads.begin(), block.fresh.threads.end());
 
+  resetHopper();
   block.variables.clear();
   const size_t dynamicEnd = sharedStart + launch.sharedBytes;
   block.staticStart = block.staticEnd = (dynamicEnd + 16 + 1023) / 1024 * 1024;

@@ -12,7 +12,7 @@
 
 namespace emulated {
 
-/** Two for each thread of a block: itself (even), and its asynchronous copies (odd). */
+/** Who accesses: a thread, its asynchronous copies, a TMA load, a warpgroup's tensor cores. */
 using Agent = uint16_t;
 
 /** Where in the source: an address in code, or the number of an operation's site. */
@@ -22,7 +22,7 @@ struct Access {
   Origin origin = 0;
   /** The block, and how many barriers of all its threads it had passed; 0 for no access. */
   uint32_t serial = 0, epoch = 0;
-  /** The agent's time: of a thread the meetings it has been to, of copies the number of the group. */
+  /** The agent's time: of a thread the meetings it has been to, of others what is waited for. */
   uint32_t time = 0;
   Agent agent = 0;
   bool isAtomic = false;
@@ -30,7 +30,7 @@ struct Access {
 
 struct Cell {
   Access write, read;
-  /** If several threads read since the last barrier of the block, who else: an index plus one. */
+  /** If several read that are not ordered, the list of them: an index plus one. */
   uint32_t readers = 0;
   /** If bytes were accessed one by one: an index plus one. */
   uint32_t split = 0;
