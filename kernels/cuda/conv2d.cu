@@ -371,8 +371,8 @@ void slide(const Call& call, Queue& queue, const Geometry& g, const float* sourc
   s.byColumns = Divider(s.columns.results);
   s.border = g.rows.padding > 0 || g.columns.padding > 0 || (backward && g.taps() > 1);
   s.fours = !backward && aligned(w) && s.resultStep % 4 == 0 && s.groupStep % 4 == 0;
-  s.quads = g.taps() == 1 && g.rows.stride == 1 && g.columns.stride == 1 && !s.border &&
-            area % 4 == 0 && aligned(source);
+  s.quads = g.taps() == 1 && !s.border && s.rows.results == s.rows.source &&
+            s.columns.results == s.columns.source && area % 4 == 0 && aligned(source);
   const int64_t layers = g.groups * s.rows.classes * s.columns.classes;
   if (fillsLargeTiles(s.results, s.pixels, layers))
     launchSlide<LargeTile>(call, queue, s);
