@@ -369,7 +369,9 @@ void slide(const Call& call, Queue& queue, const Geometry& g, const float* sourc
   s.pixels = whole(g.N * area);
   s.byArea = Divider(area);
   s.byColumns = Divider(s.columns.results);
-  s.border = g.rows.padding > 0 || g.columns.padding > 0 || (backward && g.taps() > 1);
+  s.border = g.rows.padding > 0 || g.columns.padding > 0 ||
+             (backward && (g.taps() > 1 || s.rows.results > s.rows.source ||
+                           s.columns.results > s.columns.source));
   s.fours = !backward && aligned(w) && s.resultStep % 4 == 0 && s.groupStep % 4 == 0;
   s.quads = g.taps() == 1 && !s.border && s.rows.results == s.rows.source &&
             s.columns.results == s.columns.source && area % 4 == 0 && aligned(source);
