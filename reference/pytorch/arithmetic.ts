@@ -7,16 +7,20 @@ import { ShapeError } from "../errors.js";
 import { add, matmul, mul, narrow, reshape } from "../ops/index.js";
 import type { Tensor } from "../tensor.js";
 import type { Interpreter } from "./interpreter.js";
-import { joined, NotKnown, shaped } from "./layers.js";
+import { joined, NotKnown, shaped, truth } from "./layers.js";
+import { fieldsOf, formatted as withFormat } from "./objects.js";
 import {
   childrenOf,
   Class,
   Dict,
   Float,
+  Fn,
   Instance,
+  isA,
   isModule,
   keyOf,
   List,
+  plainArgs,
   Raised,
   Range,
   show,
@@ -51,6 +55,8 @@ export function binary(run: Interpreter, op: string, a: Value, b: Value): Value 
   if (a instanceof Unknown) return a;
   if (b instanceof Unknown) return b;
   if (a instanceof TensorValue || b instanceof TensorValue) return tensors(run, op, a, b);
+  const own = special(run, op, a, b);
+  if (own !== undefined) return own;
   const [m, n] = [numeric(a), numeric(b)];
   if (m !== null && n !== null) return numbers(op, m, n, a instanceof Float || b instanceof Float);
   if (typeof a === "string" && typeof b === "string" && op === "+") {
@@ -58,6 +64,13 @@ export function binary(run: Interpreter, op: string, a: Value, b: Value): Value 
     return a + b;
   }
   if (typeof a === "string" && op === "%") return formatted(run, a, b);
+  if (a instanceof Dict && b instanceof Dict && op === "|") {
+    const dict = new Dict();
+    for (const pair of [...a.entries.values(), ...b.entries.values()]) dict.set(...pair);
+    return dict;
+  }
+  if (a instanceof List && b instanceof List && a.kind === "set" && "|&-^".includes(op))
+    return setOperation(op, a, b);
   if (a instanceof List && b instanceof List && op === "+") {
     run.bound(a.items.length + b.items.length);
     return new List([...a.items, ...b.items], a.kind);
@@ -75,6 +88,42 @@ export function binary(run: Interpreter, op: string, a: Value, b: Value): Value 
     }
   }
   return new Unknown(`${op} is not followed here`);
+}
+
+const methods: Readonly<Record<string, string | undefined>> = {
+  "+": "add",
+  "-": "sub",
+  "*": "mul",
+  "/": "truediv",
+  "//": "floordiv",
+  "%": "mod",
+  "**": "pow",
+  "@": "matmul",
+  "|": "or",
+  "&": "and",
+};
+
+/** What a class of the file says of its operators. */
+function special(run: Interpreter, op: string, a: Value, b: Value): Value | undefined {
+  const name = methods[op];
+  for (const [self, other, prefix] of [
+    [a, b, "__"],
+    [b, a, "__r"],
+  ] as const) {
+    if (!(self instanceof Instance) || name === undefined) continue;
+    const method = self.cls.find(`${prefix}${name}__`);
+    if (method instanceof Fn) return run.callFunction(method, plainArgs([self, other]));
+  }
+  return undefined;
+}
+
+function setOperation(op: string, a: List, b: List): List {
+  const [inA, inB] = [a, b].map(({ items }) => new Set(items.map(keyOf)));
+  const onlyB = b.items.filter((item) => !inA.has(keyOf(item)));
+  const onlyA = a.items.filter((item) => !inB.has(keyOf(item)));
+  const both = a.items.filter((item) => inB.has(keyOf(item)));
+  const items = { "|": [...a.items, ...onlyB], "&": both, "-": onlyA }[op] ?? [...onlyA, ...onlyB];
+  return new List(items, "set");
 }
 
 function numbers(op: string, m: number, n: number, isFloat: boolean): Value {
@@ -116,7 +165,20 @@ function numbers(op: string, m: number, n: number, isFloat: boolean): Value {
 function formatted(run: Interpreter, pattern: string, given: Value): Value {
   const values = given instanceof List && given.kind === "tuple" ? [...given.items] : [given];
   if (values.some((v) => v instanceof Unknown)) return new Unknown("the text is not known");
-  const text = pattern.replace(/%[sdir]/g, () => show(values.shift() ?? null));
+  const text = pattern.replace(
+    /%(%|\(\w+\))?([-+ 0#]*\d*(?:\.\d+)?[sdirfge])?/g,
+    (all, key, spec) => {
+      if (key === "%") return "%";
+      if (typeof spec !== "string") return all;
+      const name = typeof key === "string" ? key.slice(1, -1) : null;
+      const value =
+        name !== null && given instanceof Dict ? given.get(name) : (values.shift() ?? null);
+      const own = spec.replace(/[sdir]$/, "");
+      return own === "" || value === undefined
+        ? show(value ?? null)
+        : withFormat(value, own.replace("-", "<"));
+    },
+  );
   run.bound(text.length);
   return text;
 }
@@ -192,6 +254,11 @@ function contains(run: Interpreter, whole: Value, part: Value): boolean | Unknow
   if (typeof whole === "string") return typeof part === "string" && whole.includes(part);
   if (whole instanceof Dict) return whole.get(part) !== undefined;
   if (isModule(whole)) return childrenOf(whole).some(([name]) => name === part);
+  const own = whole instanceof Instance ? whole.cls.find("__contains__") : undefined;
+  if (own instanceof Fn) {
+    const found = run.callFunction(own, plainArgs([whole, part]));
+    return found instanceof Unknown ? found : truth(found);
+  }
   const items = iterate(run, whole);
   return items instanceof Unknown ? items : items.some((item) => same(item, part));
 }
@@ -208,12 +275,21 @@ export function iterate(run: Interpreter, value: Value): readonly Value[] | Unkn
   }
   if (typeof value === "string") return Array.from(value);
   if (value instanceof Dict) return [...value.entries.values()].map(([key]) => key);
+  if (value instanceof Class)
+    return [...value.members.values()].filter((v) => v instanceof Instance && v.cls === value);
+  if (value instanceof Instance) {
+    const method = value.cls.find("__iter__");
+    if (method instanceof Fn) return iterate(run, run.callFunction(method, plainArgs([value])));
+    if (isA(value, "NamedTuple"))
+      return fieldsOf(value.cls).map((name) => value.attributes.get(name) ?? null);
+  }
   if (isModule(value)) {
     const entries = childrenOf(value);
     const isDict = value.cls.lineage.some((c) => c.name === "ModuleDict");
     return isDict ? entries.map(([name]) => name) : entries.map(([, child]) => child);
   }
   if (value instanceof TensorValue) {
+    if (value.numbers !== null) return value.numbers.map((n) => new Float(n));
     if (value.shape.length === 0) return new Unknown("a number cannot be walked");
     run.bound(value.shape[0]);
     return Array.from({ length: value.shape[0] }, (_, i) => index(run, value, i));
@@ -247,7 +323,20 @@ function part<T>(items: readonly T[], slice: Slice): T[] {
 export function index(run: Interpreter, object: Value, key: Value): Value {
   if (object instanceof Unknown) return object;
   if (key instanceof Unknown) return key;
-  if (object instanceof TensorValue) return subtensor(run, object, key);
+  if (object instanceof TensorValue) {
+    if (object.numbers !== null && typeof key === "number" && object.numbers.at(key) !== undefined)
+      return new Float(object.numbers.at(key)!);
+    return subtensor(run, object, key);
+  }
+  if (object instanceof Instance) {
+    const method = object.cls.find("__getitem__");
+    if (method instanceof Fn) return run.callFunction(method, plainArgs([object, key]));
+    if (isA(object, "NamedTuple")) {
+      const all = iterate(run, object);
+      return index(run, all instanceof Unknown ? all : tuple([...all]), key);
+    }
+  }
+  if (object instanceof Class) return object.members.get(show(key)) ?? new Unknown("a type");
   if (object instanceof Dict) {
     const value = object.get(key);
     if (value === undefined) throw new Raised(`there is no key ${show(key, true)}`);
@@ -323,6 +412,12 @@ function subtensor(run: Interpreter, x: TensorValue, key: Value): Value {
       if (step === 1 && length > 0) y = narrow(y, { dim: axis, start, length });
       else plain = false;
       sizes.push(length);
+    } else if (k instanceof TensorValue) {
+      // A mask picks nobody knows how many; an index picks one item for each of its own.
+      const isMask = k.tensor.dtype !== "int64" && k.shape.every((d, i) => d === x.shape[axis + i]);
+      if (isMask) return new Unknown("what a mask picks depends on a tensor's numbers");
+      sizes.push(...k.shape);
+      plain = false;
     } else {
       const at = numeric(k);
       if (at === null || k instanceof Float) return new Unknown("the index is not followed");
@@ -333,7 +428,7 @@ function subtensor(run: Interpreter, x: TensorValue, key: Value): Value {
     axis++;
   }
   sizes.push(...x.shape.slice(axis));
-  if (!plain) return shaped(sizes, null, run, "a slice with steps");
+  if (!plain) return shaped(sizes, null, run, "an index that is no plain slice");
   const sameAxes = sizes.length === x.shape.length;
   return new TensorValue(reshape(y, { shape: sizes }), sameAxes ? x.field : null);
 }

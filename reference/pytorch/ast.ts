@@ -45,6 +45,16 @@ export type Expr = Span &
     | { readonly kind: "lambda"; readonly parameters: readonly Parameter[]; readonly body: Expr }
     | { readonly kind: "walrus"; readonly target: Expr; readonly value: Expr }
     | { readonly kind: "star"; readonly value: Expr }
+    /** `{value:spec}` of an f-string. */
+    | {
+        readonly kind: "formatted";
+        readonly value: Expr;
+        readonly spec: string;
+        /** `{value!r}`. */
+        readonly quoted: boolean;
+      }
+    /** `yield value`; `all` for `yield from value`. */
+    | { readonly kind: "yield"; readonly value: Expr | null; readonly all: boolean }
     | { readonly kind: "broken"; readonly why: string }
   );
 
@@ -83,12 +93,20 @@ export interface FunctionNode extends Span {
   readonly yields: boolean;
 }
 
+/** `except type as name:`; null catches everything. */
+interface Handler {
+  readonly type: Expr | null;
+  readonly name: string | null;
+  readonly body: readonly Stmt[];
+}
+
 export interface ClassNode extends Span {
   readonly kind: "class";
   readonly name: string;
   readonly nameSpan: Span;
   readonly bases: readonly Expr[];
   readonly body: readonly Stmt[];
+  readonly decorators: readonly Expr[];
 }
 
 export type Stmt =
@@ -127,7 +145,8 @@ export type Stmt =
         | {
             readonly kind: "try";
             readonly body: readonly Stmt[];
-            readonly handlers: readonly (readonly Stmt[])[];
+            readonly handlers: readonly Handler[];
+            readonly else: readonly Stmt[];
             readonly finally: readonly Stmt[];
           }
         | {
@@ -140,6 +159,12 @@ export type Stmt =
             readonly as: string | null;
           }
         | { readonly kind: "assert"; readonly test: Expr }
-        | { readonly kind: "pass" | "break" | "continue" | "raise" }
+        | { readonly kind: "raise"; readonly value: Expr | null }
+        /** `name: type`, which binds nothing. */
+        | { readonly kind: "declare"; readonly name: string }
+        /** `global` or `nonlocal`. */
+        | { readonly kind: "outer"; readonly names: readonly string[]; readonly global: boolean }
+        | { readonly kind: "delete"; readonly targets: readonly Expr[] }
+        | { readonly kind: "pass" | "break" | "continue" }
         | { readonly kind: "broken"; readonly why: string }
       ));

@@ -2,17 +2,20 @@
 //
 // Those that model files use.
 
-import { binary, compare, index, iterate } from "./arithmetic.js";
+import { binary, compare, ellipsis, index, iterate } from "./arithmetic.js";
 import type { Interpreter } from "./interpreter.js";
 import { NotKnown, truth } from "./layers.js";
+import { formatted } from "./objects.js";
 import {
   type Args,
+  Bound,
   Class,
   Dict,
   Float,
   Fn,
   Instance,
   isModule,
+  keyOf,
   List,
   Native,
   plainArgs,
@@ -58,6 +61,8 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
     if (value instanceof Range || typeof value === "string") return value.length;
     if (value instanceof Dict) return value.entries.size;
     if (value instanceof TensorValue) return value.shape[0] ?? 0;
+    const own = value instanceof Instance ? value.cls.find("__len__") : undefined;
+    if (own instanceof Fn) return run.callFunction(own, plainArgs([value]));
     if (isModule(value)) return [...value.attributes.values()].filter(isModule).length;
     return items(value).length;
   });
@@ -72,7 +77,7 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
     value instanceof TensorValue ? new Unknown("it depends on a tensor's numbers") : truth(value),
   );
   define("str", ([value = ""]) => {
-    const text = show(value);
+    const text = run.text(value);
     run.bound(text.length);
     return text === "?" ? new Unknown("the text is not known") : text;
   });
@@ -80,7 +85,10 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
   const all = (args: readonly Value[]) => (args.length === 0 ? [] : [...items(args[0])]);
   define("list", (args) => new List(all(args)));
   define("tuple", (args) => tuple(all(args)));
-  define("set", (args) => new List(all(args), "set"));
+  const unique = (args: readonly Value[]) =>
+    new List([...new Map(all(args).map((v) => [keyOf(v), v])).values()], "set");
+  define("set", unique);
+  define("frozenset", unique);
   define("dict", ([value = null], { named }) => {
     const dict = new Dict();
     if (value instanceof Dict) for (const pair of value.entries.values()) dict.set(...pair);
@@ -92,13 +100,18 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
   define("sum", ([list, start = 0]) =>
     items(list).reduce((total, item) => binary(run, "+", total, item), start),
   );
+  const keyed =
+    (key: Value = null) =>
+    (item: Value): Value =>
+      key === null ? item : call(key, item);
   const best = (name: string, op: string) =>
-    define(name, (args) => {
+    define(name, (args, { named }) => {
       const list = args.length === 1 ? items(args[0]) : args;
-      if (list.length === 0) return new Unknown(`${name} of nothing`);
+      if (list.length === 0) return named.get("default") ?? new Unknown(`${name} of nothing`);
+      const by = keyed(named.get("key"));
       let result = list[0];
       for (const item of list.slice(1)) {
-        const better = compare(run, op, item, result);
+        const better = compare(run, op, by(item), by(result));
         if (better instanceof Unknown) return better;
         if (better) result = item;
       }
@@ -133,20 +146,33 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
     return new List(items(list).map((item, i) => tuple([first + i, item])));
   });
   define("reversed", ([list]) => new List([...items(list)].reverse()));
-  define("sorted", ([list]) => {
-    const all = [...items(list)];
-    const numbers = all.every((v) => typeof v === "number" || v instanceof Float);
-    return numbers
-      ? new List(all.sort((a, b) => number(a) - number(b)))
-      : new List(all.sort((a, b) => (show(a) < show(b) ? -1 : 1)));
+  define("sorted", ([list], { named }) => {
+    const by = keyed(named.get("key"));
+    const sorted = items(list)
+      .map((item) => [by(item), item] as const)
+      .sort(([a], [b]) => (compare(run, "<", a, b) === true ? -1 : same(a, b) ? 0 : 1))
+      .map(([, item]) => item);
+    return new List(named.get("reverse") === true ? sorted.reverse() : sorted);
   });
-  define("map", ([fn, list]) => new List(items(list).map((item) => call(fn, item))));
-  define("filter", ([fn, list]) => new List(items(list).filter((item) => truth(call(fn, item)))));
+  define("map", ([fn, ...lists]) => {
+    const all = lists.map(items);
+    const length = Math.min(...all.map((list) => list.length));
+    return new List(Array.from({ length }, (_, i) => call(fn, ...all.map((list) => list[i]))));
+  });
+  define(
+    "filter",
+    ([fn, list]) =>
+      new List(items(list).filter((item) => run.truth(fn === null ? item : call(fn, item)))),
+  );
+  define("chr", ([n]) => String.fromCharCode(number(n)));
+  define("ord", ([c]) => show(c).charCodeAt(0));
+  define("format", ([value, spec = ""]) => formatted(value, show(spec)));
   const some = (name: string, decides: boolean) =>
     define(name, ([list]) => {
       for (const item of items(list)) {
         if (item instanceof Unknown) return item;
-        if (truth(item) === decides) return decides;
+        if (item instanceof TensorValue) return new Unknown("it depends on a tensor's numbers");
+        if (run.truth(item) === decides) return decides;
       }
       return !decides;
     });
@@ -174,7 +200,11 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
     if (object instanceof Instance) run.setAttribute(object, show(name), value);
     return null;
   });
-  define("type", ([value]) => (value instanceof Instance ? value.cls : new Unknown("its type")));
+  define("type", ([value]) => {
+    if (value instanceof Instance) return value.cls;
+    const name = typeNames.find((type) => isOf(value, new Native(type, () => null)) === true);
+    return (name === undefined ? undefined : result.get(name)) ?? new Unknown("its type");
+  });
   define("id", () => new Unknown("where it is kept"));
   define("iter", ([value]) => new List([...items(value)]));
   define("next", ([value]) =>
@@ -182,13 +212,58 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
   );
   define(
     "callable",
-    ([value]) => value instanceof Fn || value instanceof Class || value instanceof Native,
+    ([value]) =>
+      value instanceof Fn ||
+      value instanceof Bound ||
+      value instanceof Class ||
+      value instanceof Native ||
+      (value instanceof Instance &&
+        (value.cls.find("__call__") ?? value.cls.find("forward")) !== undefined),
   );
   result.set("object", new Class("object", [], new Map(), null, null));
-  result.set("NotImplementedError", new Native("NotImplementedError", () => null));
-  result.set("ValueError", new Native("ValueError", () => null));
+  const init = new Native("__init__", ({ positional: [self, ...given] }) => {
+    if (self instanceof Instance) self.attributes.set("args", tuple(given));
+    return null;
+  });
+  result.set("Ellipsis", ellipsis);
+  for (const [name, base] of exceptions) {
+    const parent = result.get(base);
+    const bases = parent instanceof Class ? [parent] : [];
+    result.set(name, new Class(name, bases, new Map([["__init__", init]]), null, null));
+  }
   return result;
 }
+
+/** Python's exceptions, each after what it derives from. */
+const exceptions: readonly [name: string, base: string][] = [
+  ["BaseException", ""],
+  ["Exception", "BaseException"],
+  ["KeyboardInterrupt", "BaseException"],
+  ["ArithmeticError", "Exception"],
+  ["ZeroDivisionError", "ArithmeticError"],
+  ["AssertionError", "Exception"],
+  ["AttributeError", "Exception"],
+  ["ImportError", "Exception"],
+  ["ModuleNotFoundError", "ImportError"],
+  ["LookupError", "Exception"],
+  ["IndexError", "LookupError"],
+  ["KeyError", "LookupError"],
+  ["NameError", "Exception"],
+  ["OSError", "Exception"],
+  ["FileNotFoundError", "OSError"],
+  ["RuntimeError", "Exception"],
+  ["NotImplementedError", "RuntimeError"],
+  ["StopIteration", "Exception"],
+  ["TypeError", "Exception"],
+  ["ValueError", "Exception"],
+  ["Warning", "Exception"],
+  ["UserWarning", "Warning"],
+  ["DeprecationWarning", "Warning"],
+];
+
+const typeNames = ["bool", "int", "float", "str", "list", "tuple", "set", "dict"];
+
+const same = (a: Value, b: Value): boolean => keyOf(a) === keyOf(b);
 
 /** Null: it cannot be said. */
 function isOf(value: Value, kind: Value): boolean | null {
@@ -211,7 +286,31 @@ function isOf(value: Value, kind: Value): boolean | null {
     case "set":
       return value instanceof List && value.kind === kind.name;
     case "dict":
+    case "OrderedDict":
+    case "Mapping":
       return value instanceof Dict;
+    case "Tensor":
+    case "FloatTensor":
+      return value instanceof Unknown ? null : value instanceof TensorValue;
+    case "Parameter":
+      return value instanceof TensorValue && value.isParameter;
+    case "Iterable":
+    case "Sequence":
+    case "Sized":
+      if (value instanceof Unknown) return null;
+      return (
+        value instanceof List ||
+        typeof value === "string" ||
+        (kind.name !== "Sequence" && value instanceof Dict)
+      );
+    case "Number":
+    case "Integral":
+    case "Real":
+      return typeof value === "number" || (kind.name !== "Integral" && value instanceof Float);
+    case "Callable":
+      return value instanceof Unknown
+        ? null
+        : [Fn, Bound, Native, Class].some((type) => value instanceof type) || isModule(value);
     default:
       return value instanceof Instance ? false : null;
   }

@@ -284,7 +284,7 @@ class Work {
         ...(found?.range ? { range: found.range } : {}),
         ...(found?.interval ? { interval: found.interval } : {}),
       },
-      printed: printedOf(instance),
+      printed: printedOf(run, instance),
       build: (seed = 0) => this.#build(again, outcome.totals.complete, seed),
     };
   }
@@ -319,7 +319,7 @@ class Work {
     const functions = this.parsed.body.map((statement) =>
       statement.kind === "function" ? this.file.text.slice(statement.start, statement.end) : "",
     );
-    const key = [printedOf(instance), count, ...code, ...functions].join("\n");
+    const key = [printedOf(this.run, instance), count, ...code, ...functions].join("\n");
     const known = this.solved.get(key);
     if (known !== undefined) return known;
     const found = solve(this.run, instance, wanted, count);

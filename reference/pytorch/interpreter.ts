@@ -9,9 +9,10 @@ import { zeros } from "../create.js";
 import { ShapeError } from "../errors.js";
 import type { Neighbour, SourceRange } from "./analysis.js";
 import type { Argument, ClassNode, Clause, Expr, Parameter, Span, Stmt } from "./ast.js";
-import { binary, compare, index, iterate, unary } from "./arithmetic.js";
+import { binary, compare, index, iterate, sliced, unary } from "./arithmetic.js";
 import { builtins } from "./builtins.js";
 import { NotKnown, truth } from "./layers.js";
+import { enumerated, formatted, removeModule } from "./objects.js";
 import type { PythonParser } from "./parse.js";
 import { SourceFile } from "./source.js";
 import { modules, moduleClass } from "./torch.js";
@@ -25,6 +26,7 @@ import {
   Fn,
   Instance,
   isModule,
+  keyOf,
   List,
   Namespace,
   Native,
@@ -83,6 +85,12 @@ interface Frame {
   readonly file: SourceFile;
   readonly fn: Fn | null;
   readonly locals: Scope;
+  /** Where the names stand that a function calls `global` or `nonlocal`. */
+  readonly outer?: Map<string, Scope>;
+  /** What a generator has given so far. */
+  readonly yielded?: Value[];
+  /** The names that a class's body gives a type. */
+  readonly declared?: string[];
 }
 
 const enum Signal {
@@ -308,9 +316,16 @@ export class Interpreter {
         let signal: Signal;
         try {
           signal = this.#block(statement.body, frame);
+          if (signal === Signal.None) signal = this.#block(statement.else, frame);
         } catch (error) {
-          if (!(error instanceof Raised || error instanceof NotKnown)) throw error;
-          signal = this.#block(statement.handlers.at(0) ?? [], frame);
+          const handler = statement.handlers.find(
+            ({ type }) => type === null || catches(this.evaluate(type, frame), error),
+          );
+          if (handler === undefined) throw error;
+          const caught = error instanceof Raised ? error.value : null;
+          if (handler.name !== null)
+            frame.locals.set(handler.name, caught ?? new Unknown(reasonOf(error)));
+          signal = this.#block(handler.body, frame);
         }
         const last = this.#block(statement.finally, frame);
         return last === Signal.None ? signal : last;
@@ -330,7 +345,20 @@ export class Interpreter {
         return Signal.None;
       }
       case "raise":
-        throw new Raised("the code raises an exception");
+        throw this.#raised(statement.value === null ? null : this.evaluate(statement.value, frame));
+      case "declare":
+        frame.declared?.push(statement.name);
+        return Signal.None;
+      case "outer":
+        for (const name of statement.names) {
+          const around = frame.scopes.slice(1);
+          const scope = statement.global ? around.at(-1) : around.find((s) => s.has(name));
+          if (scope !== undefined) frame.outer?.set(name, scope);
+        }
+        return Signal.None;
+      case "delete":
+        for (const target of statement.targets) this.#delete(target, frame);
+        return Signal.None;
       case "break":
         return Signal.Break;
       case "continue":
@@ -341,8 +369,32 @@ export class Interpreter {
     }
   }
 
+  #raised(value: Value): Raised {
+    const instance = value instanceof Class ? new Instance(value) : value;
+    if (!(instance instanceof Instance)) return new Raised("the code raises an exception");
+    const given = instance.attributes.get("args");
+    const text = given instanceof List && given.items.length > 0 ? `: ${show(given.items[0])}` : "";
+    return new Raised(`the code raises ${instance.cls.name}${text.slice(0, 200)}`, instance);
+  }
+
+  #delete(target: Expr, frame: Frame): void {
+    if (target.kind === "name") frame.locals.delete(target.name);
+    else if (target.kind === "attribute") {
+      const object = this.evaluate(target.object, frame);
+      if (object instanceof Instance) object.attributes.delete(target.name);
+    } else if (target.kind === "subscript") {
+      const object = this.evaluate(target.object, frame);
+      const key = this.evaluate(target.index, frame);
+      if (object instanceof Dict) object.entries.delete(keyOf(key));
+      else if (object instanceof List && typeof key === "number") object.items.splice(key, 1);
+      else if (isModule(object)) removeModule(object, key);
+    }
+  }
+
   truth(value: Value): boolean {
     if (value instanceof Instance) {
+      const own = value.cls.find("__bool__") ?? value.cls.find("__len__");
+      if (own instanceof Fn) return this.truth(this.callFunction(own, plainArgs([value])));
       const length = isModule(value) && !(value.cls.find("forward") instanceof Fn);
       return !length || !value.cls.lineage.some((c) => c.name === "ModuleList")
         ? true
@@ -374,15 +426,17 @@ export class Interpreter {
   }
 
   #function(node: Extract<Stmt, { kind: "function" }>, frame: Frame): Value {
-    const names = node.decorators.map((d) => (d.kind === "name" ? d.name : ""));
+    const names = node.decorators.map((d) =>
+      d.kind === "name" || d.kind === "attribute" ? d.name : "",
+    );
     const kind = names.includes("staticmethod")
       ? "static"
       : names.includes("classmethod")
         ? "class"
-        : names.includes("property")
+        : names.some((name) => /^(abstract|cached_)?property$/.test(name))
           ? "property"
           : "plain";
-    return new Fn(
+    const fn = new Fn(
       node.name,
       node.parameters,
       this.#defaults(node.parameters, frame),
@@ -392,6 +446,32 @@ export class Interpreter {
       kind,
       node.yields,
     );
+    if (names.includes("setter")) {
+      const property = frame.locals.get(node.name);
+      if (!(property instanceof Fn)) return fn;
+      property.setter = fn;
+      return property;
+    }
+    return kind === "plain" ? this.#decorated(fn, node.decorators, frame) : fn;
+  }
+
+  /** What the file's own decorators make of a function or class; those of packages change nothing. */
+  #decorated(value: Value, decorators: readonly Expr[], frame: Frame): Value {
+    return decorators.reduceRight<Value>((before, expression) => {
+      try {
+        const decorator = this.evaluate(expression, frame);
+        const followed =
+          decorator instanceof Fn ||
+          decorator instanceof Bound ||
+          (decorator instanceof Native && decorator.name === "dataclass");
+        if (!followed) return before;
+        const after = this.call(decorator, plainArgs([before]), frame.file.range(expression));
+        return after instanceof Unknown || after === null ? before : after;
+      } catch (error) {
+        if (error instanceof NotKnown || error instanceof Raised) return before;
+        throw error;
+      }
+    }, value);
   }
 
   #defaults(parameters: readonly Parameter[], frame: Frame): Map<string, Value> {
@@ -402,18 +482,21 @@ export class Interpreter {
     );
   }
 
-  #class(node: ClassNode, frame: Frame): Class {
+  #class(node: ClassNode, frame: Frame): Value {
     const bases = node.bases.flatMap((base): Class[] => {
       const value = this.evaluate(base, frame);
       if (value instanceof Class) return [value];
-      // A base of another package whose name says what it is.
+      // A base of another package whose name, or whose heir's forward, says what it is.
       const name = base.kind === "attribute" || base.kind === "name" ? base.name : "";
-      return /(Module|Classifier)$/.test(name) ? [moduleClass(this)] : [];
+      const forward = node.body.some((s) => s.kind === "function" && s.name === "forward");
+      return forward || /(Module|Classifier)$/.test(name) ? [moduleClass(this)] : [];
     });
     const members: Scope = new Map();
     const scopes = [members, ...frame.scopes];
-    this.#block(node.body, { scopes, file: frame.file, fn: null, locals: members });
+    const declared: string[] = [];
+    this.#block(node.body, { scopes, file: frame.file, fn: null, locals: members, declared });
     const cls = new Class(node.name, bases, members, node, frame.file);
+    cls.fields = declared;
     for (const [name, member] of members)
       if (member instanceof Fn && member.owner === null)
         members.set(
@@ -429,9 +512,11 @@ export class Interpreter {
             member.kind,
             member.yields,
             cls,
+            member.setter && ownedBy(cls, member.setter),
           ),
         );
-    return cls;
+    if (cls.lineage.some((c) => c.name === "Enum" && c.file === null)) enumerated(cls);
+    return this.#decorated(cls, node.decorators, frame);
   }
 
   // ## Assignment
@@ -439,12 +524,18 @@ export class Interpreter {
   #assign(target: Expr, value: Value, frame: Frame): void {
     switch (target.kind) {
       case "name":
-        frame.locals.set(target.name, value);
+        (frame.outer?.get(target.name) ?? frame.locals).set(target.name, value);
         this.#note(target, value, frame);
         return;
       case "attribute": {
         const object = this.evaluate(target.object, frame);
-        if (object instanceof Instance) this.setAttribute(object, target.name, value);
+        if (object instanceof Instance) {
+          const property = object.cls.find(target.name);
+          if (property instanceof Fn && property.setter !== null)
+            this.callFunction(property.setter, plainArgs([object, value]));
+          else this.setAttribute(object, target.name, value);
+        } else if (object instanceof TensorValue && target.name === "requires_grad")
+          object.requiresGrad = value === true;
         else if (object instanceof Class) object.members.set(target.name, value);
         return;
       }
@@ -457,7 +548,18 @@ export class Interpreter {
         } else if (object instanceof List && typeof key === "number") {
           const i = key < 0 ? key + object.items.length : key;
           if (i >= 0 && i < object.items.length) object.items[i] = value;
-        } else if (isModule(object)) this.setAttribute(object, show(key), value);
+        } else if (object instanceof List && key instanceof Slice) {
+          const [start, stop, step] = sliced(key, object.items.length);
+          const items = iterate(this, value);
+          if (step === 1 && !(items instanceof Unknown))
+            object.items.splice(start, Math.max(0, stop - start), ...items);
+        } else if (object instanceof Instance) {
+          const method = object.cls.find("__setitem__");
+          const children = [...object.attributes].filter(([, child]) => isModule(child));
+          const name = typeof key === "number" ? children.at(key)?.[0] : show(key);
+          if (method instanceof Fn) this.callFunction(method, plainArgs([object, key, value]));
+          else if (isModule(object) && name !== undefined) this.setAttribute(object, name, value);
+        }
         return;
       }
       case "tuple":
@@ -474,7 +576,8 @@ export class Interpreter {
             this.#assign(item.value, new List(items.slice(i, items.length - after)), frame);
           else {
             const at = star !== -1 && i > star ? items.length - 1 - after : i;
-            this.#assign(item, items.at(at) ?? new Unknown("there is nothing to unpack"), frame);
+            const none = new Unknown("there is nothing to unpack");
+            this.#assign(item, at < items.length ? items[at] : none, frame);
           }
         });
         return;
@@ -549,7 +652,11 @@ export class Interpreter {
         let left = this.evaluate(node.first, frame);
         for (const { op, right: expression } of node.rest) {
           const right = this.evaluate(expression, frame);
-          const holds = compare(this, op, left, right);
+          const isTensor = left instanceof TensorValue || right instanceof TensorValue;
+          const holds =
+            isTensor && /^[<>=!]/.test(op) && left !== null && right !== null
+              ? this.#at(node, frame, () => binary(this, op, left, right))
+              : compare(this, op, left, right);
           if (holds !== true) return holds;
           left = right;
         }
@@ -629,9 +736,34 @@ export class Interpreter {
       }
       case "star":
         return this.evaluate(node.value, frame);
+      case "formatted": {
+        const value = this.evaluate(node.value, frame);
+        if (value instanceof Unknown) return value;
+        const plain = node.quoted ? show(value, true) : this.text(value);
+        return node.spec === "" ? plain : formatted(node.quoted ? plain : value, node.spec);
+      }
+      case "yield": {
+        const value = node.value === null ? null : this.evaluate(node.value, frame);
+        const items = node.all ? iterate(this, value) : [value];
+        if (items instanceof Unknown) return items;
+        this.bound((frame.yielded?.length ?? 0) + items.length);
+        frame.yielded?.push(...items);
+        return null;
+      }
       case "broken":
         return new Unknown(node.why);
     }
+  }
+
+  /** As `str` gives it. */
+  text(value: Value): string {
+    if (value instanceof Instance)
+      for (const name of ["__str__", "__repr__"]) {
+        const method = value.cls.find(name);
+        if (method instanceof Fn)
+          return show(this.attempt(() => this.callFunction(method, plainArgs([value]))));
+      }
+    return show(value);
   }
 
   #lookUp(name: string, { scopes }: Frame): Value {
@@ -644,7 +776,7 @@ export class Interpreter {
 
   #comprehension(node: Extract<Expr, { kind: "comprehension" }>, frame: Frame): Value {
     const locals: Scope = new Map();
-    const inner = { ...frame, scopes: [locals, ...frame.scopes], locals };
+    const inner = { ...frame, scopes: [locals, ...frame.scopes], locals, outer: new Map() };
     const items: Value[] = [];
     const dict = new Dict();
     const unknown: Unknown[] = [];
@@ -688,6 +820,13 @@ export class Interpreter {
       if (member !== undefined) return this.#bind(object, object.cls, member);
       if (name === "__class__") return object.cls;
       const { cls } = object;
+      const computed = cls.find("__getattr__");
+      if (computed instanceof Fn) return this.callFunction(computed, plainArgs([object, name]));
+      if (name === "__dict__") {
+        const dict = new Dict();
+        for (const pair of object.attributes) dict.set(...pair);
+        return dict;
+      }
       if (isModule(object)) return this.#layerAttribute(object, name);
       return new Unknown(`${cls.name} has no attribute ${name} that is known`);
     }
@@ -708,6 +847,9 @@ export class Interpreter {
     if (object instanceof Namespace)
       return object.member(name) ?? new Unknown(`${object.name}.${name} is not followed`);
     if (object instanceof Fn && name === "__name__") return object.name;
+    if (name === "__module__" || name === "__doc__") return "";
+    if (name === "__class__" && object !== null)
+      return new Class("type", [], new Map(), null, null);
     return tensorMethod(this, object, name);
   }
 
@@ -743,6 +885,14 @@ export class Interpreter {
     if (node.callee.kind === "name" && node.callee.name === "super") {
       const result = this.#super(node.args, frame);
       if (result !== null) return result;
+    }
+    if (node.callee.kind === "name" && /^(globals|locals|vars)$/.test(node.callee.name)) {
+      const dict = new Dict();
+      const scope = node.callee.name === "globals" ? frame.scopes.at(-1) : frame.locals;
+      if (node.args.length === 0) {
+        for (const pair of scope ?? []) dict.set(...pair);
+        return dict;
+      }
     }
     const callee = this.evaluate(node.callee, frame);
     const args = this.#arguments(node.args, frame, range);
@@ -838,7 +988,6 @@ export class Interpreter {
 
   callFunction(fn: Fn, args: Args): Value {
     this.step();
-    if (fn.yields) return new Unknown("generators are not followed");
     const locals: Scope = new Map(fn.defaults);
     let i = 0;
     let named = new Map(args.named);
@@ -860,10 +1009,16 @@ export class Interpreter {
         named.delete(name);
       }
     }
-    const frame: Frame = { scopes: [locals, ...fn.scopes], file: fn.file, fn, locals };
+    // A generator runs to its end at once.
+    const yielded: Value[] = [];
+    const frame: Frame = {
+      ...{ scopes: [locals, ...fn.scopes], file: fn.file, fn, locals },
+      ...{ outer: new Map<string, Scope>(), yielded },
+    };
     if (!Array.isArray(fn.body)) return this.evaluate(fn.body as Expr, frame);
     const signal = this.#block(fn.body as readonly Stmt[], frame);
-    const result = signal === Signal.Return ? this.#returned : null;
+    const returned = signal === Signal.Return ? this.#returned : null;
+    const result = fn.yields ? new List(yielded) : returned;
     this.#returned = null;
     if (!this.firstResult.has(fn)) this.firstResult.set(fn, result);
     return result;
@@ -949,6 +1104,22 @@ const asUnknown = (value: Value): Unknown =>
 
 export const reasonOf = (error: unknown): string =>
   error instanceof Error ? error.message : "it failed";
+
+const ownedBy = (cls: Class, fn: Fn): Fn => {
+  fn.owner = cls;
+  return fn;
+};
+
+/** Whether `except type:` catches an error. */
+function catches(type: Value, error: unknown): boolean {
+  // What PyTorch itself would raise, and what we could not follow.
+  if (error instanceof Failure || error instanceof NotKnown) return true;
+  if (!(error instanceof Raised)) return false;
+  const { value } = error;
+  if (value === null) return true;
+  if (type instanceof List) return type.items.some((item) => catches(item, error));
+  return !(type instanceof Class) || value.cls.lineage.includes(type);
+}
 
 /** The names that a statement would have bound. */
 function boundBy(statement: Stmt): string[] {

@@ -23,6 +23,7 @@ import { Failure, type Interpreter } from "./interpreter.js";
 import { arithmeticOf, type Layer } from "./layers.js";
 import {
   type Field,
+  Fn,
   type Instance,
   isModule,
   List,
@@ -204,7 +205,7 @@ export function inspect(
     return {
       path: paths.get(layer) ?? "",
       className: layer.cls.name,
-      printed: printedOf(layer),
+      printed: printedOf(run, layer),
       inputs: given.flatMap((value, k) =>
         value instanceof TensorValue ? [dims(value, other?.inputs.at(k))] : [],
       ),
@@ -277,15 +278,19 @@ function countParameters(module: Instance): { parameters: number; trainable: num
 // ## The printed form
 
 /** What PyTorch prints for a module. */
-export function printedOf(module: Instance, depth = 0): string {
+export function printedOf(run: Interpreter, module: Instance, depth = 0): string {
   if (depth > 50) return "…";
   const name = module.cls.name;
-  const extra = module.layer?.extra ?? "";
+  if (module.cls.find("__repr__") instanceof Fn) return run.text(module);
+  const own = module.cls.find("extra_repr");
+  const described =
+    own instanceof Fn ? run.attempt(() => run.callFunction(own, plainArgs([module]))) : null;
+  const extra = typeof described === "string" ? described : (module.layer?.extra ?? "");
   const moved = (text: string) => text.replaceAll("\n", "\n  ");
   const children = [...module.attributes].filter(([, child]) => isModule(child));
   const texts = children.map(([key, child]) => [
     key,
-    moved(printedOf(child as Instance, depth + 1)),
+    moved(printedOf(run, child as Instance, depth + 1)),
   ]);
   const isList = module.cls.lineage.some((c) => c.name === "ModuleList" && c.file === null);
   const lines = isList

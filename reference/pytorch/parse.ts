@@ -198,15 +198,16 @@ class Reader {
       case "function_definition":
         return [this.#function(node, [])];
       case "class_definition":
-        return [this.#class(node)];
+        return [this.#class(node, [])];
       case "decorated_definition": {
         const definition = field("definition");
         if (definition === null) return [];
-        if (definition.type === "class_definition") return [this.#class(definition)];
         const decorators = node.namedChildren
           .filter((child) => child.type === "decorator")
           .flatMap((child) => child.namedChildren.slice(0, 1).map((c) => this.expr(c)));
-        return [this.#function(definition, decorators)];
+        return definition.type === "class_definition"
+          ? [this.#class(definition, decorators)]
+          : [this.#function(definition, decorators)];
       }
       case "return_statement":
         return [
@@ -277,17 +278,25 @@ class Reader {
         return [{ kind: "with", items, body: this.block(field("body")), ...at }];
       }
       case "try_statement": {
-        const clauses = (type: string) =>
-          node.namedChildren
-            .filter((c) => c.type === type)
-            .map((c) => this.block(c.namedChildren.find((b) => b.type === "block") ?? null));
-        const body = [...this.block(field("body")), ...clauses("else_clause").flat()];
+        const clauses = (type: string) => node.namedChildren.filter((c) => c.type === type);
+        const blockOf = (clause: Node) =>
+          this.block(clause.namedChildren.find((b) => b.type === "block") ?? null);
         return [
           {
             kind: "try",
-            body,
-            handlers: clauses("except_clause"),
-            finally: clauses("finally_clause").flat(),
+            body: this.block(field("body")),
+            handlers: clauses("except_clause").map((clause) => {
+              const caught = clause.namedChildren.find((c) => isNoComment(c) && c.type !== "block");
+              const named = caught?.type === "as_pattern" ? caught : null;
+              const alias = named && this.#field(named, "alias");
+              return {
+                type: this.#maybe(named?.namedChildren.at(0) ?? caught),
+                name: alias && this.#text(alias),
+                body: blockOf(clause),
+              };
+            }),
+            else: clauses("else_clause").flatMap(blockOf),
+            finally: clauses("finally_clause").flatMap(blockOf),
             ...at,
           },
         ];
@@ -323,18 +332,31 @@ class Reader {
           { kind: "assert", test: this.#need(node.namedChildren.at(0) ?? null, node), ...at },
         ];
       case "raise_statement":
-        return [{ kind: "raise", ...at }];
+        return [{ kind: "raise", value: this.#maybe(node.namedChildren.find(isNoComment)), ...at }];
       case "break_statement":
         return [{ kind: "break", ...at }];
       case "continue_statement":
         return [{ kind: "continue", ...at }];
       case "pass_statement":
-      case "global_statement":
-      case "nonlocal_statement":
-      case "delete_statement":
       case "future_import_statement":
       case "type_alias_statement":
         return [{ kind: "pass", ...at }];
+      case "global_statement":
+      case "nonlocal_statement": {
+        const names = node.namedChildren.filter(isNoComment).map((child) => this.#text(child));
+        return [{ kind: "outer", names, global: node.type === "global_statement", ...at }];
+      }
+      case "delete_statement":
+        return [
+          {
+            kind: "delete",
+            targets: node.namedChildren
+              .filter(isNoComment)
+              .flatMap((c) => (c.type === "expression_list" ? c.namedChildren : [c]))
+              .map((c) => this.expr(c)),
+            ...at,
+          },
+        ];
       case "ERROR": {
         this.errors.push(at);
         // What stands inside may still be whole: definitions before the point where it breaks.
@@ -360,9 +382,14 @@ class Reader {
           if (left !== null) targets.push(this.expr(left));
           right = this.#field(right, "right");
         }
-        // `x: int` declares and does nothing.
-        if (right === null) return [{ kind: "pass", ...at }];
-        return [{ kind: "assign", targets, value: this.expr(right), ...at }];
+        // `x: int` declares a name, with a value or without.
+        const [first] = targets;
+        const declares: Stmt[] =
+          this.#field(node, "type") !== null && first.kind === "name"
+            ? [{ kind: "declare", name: first.name, ...at }]
+            : [];
+        if (right === null) return declares;
+        return [...declares, { kind: "assign", targets, value: this.expr(right), ...at }];
       }
       case "augmented_assignment": {
         const op = this.#field(node, "operator");
@@ -399,7 +426,7 @@ class Reader {
     return result;
   }
 
-  #class(node: Node): ClassNode {
+  #class(node: Node, decorators: Expr[]): ClassNode {
     const name = this.#field(node, "name");
     const bases = this.#field(node, "superclasses")?.namedChildren ?? [];
     return {
@@ -410,6 +437,7 @@ class Reader {
         .filter((c) => c.type !== "keyword_argument" && isNoComment(c))
         .map((c) => this.expr(c)),
       body: this.block(this.#field(node, "body")),
+      decorators,
       ...span(node),
     };
   }
@@ -654,9 +682,16 @@ class Reader {
       case "type":
       case "await":
         return this.#need(node.namedChildren.at(0) ?? null, node);
-      case "yield":
+      case "yield": {
         this.#yields = true;
-        return broken("generators are not followed");
+        const all = this.#text(node).startsWith("yield from");
+        return {
+          kind: "yield",
+          value: this.#maybe(node.namedChildren.find(isNoComment)),
+          all,
+          ...at,
+        };
+      }
       case "ERROR":
         this.errors.push(at);
         return broken("this is not finished");
@@ -714,12 +749,24 @@ class Reader {
         return [raw ? this.#text(child) : unescaped(this.#text(child))];
       if (child.type !== "interpolation") return [];
       const value = this.#field(child, "expression");
-      const format = child.namedChildren.some((c) => c.type === "format_specifier");
-      return value === null
-        ? []
-        : format
-          ? [{ kind: "broken", why: "format specifiers are not followed", ...span(child) }]
-          : [this.expr(value)];
+      if (value === null) return [];
+      const format = child.namedChildren.find((c) => c.type === "format_specifier");
+      const conversion = child.namedChildren.find((c) => c.type === "type_conversion");
+      // `{width=}` shows itself as well.
+      const shown = this.text.slice(value.endIndex, child.endIndex).trimStart().startsWith("=");
+      const before = shown ? [`${this.text.slice(child.startIndex + 1, value.endIndex)}=`] : [];
+      if (format?.namedChildren.some((c) => c.type === "interpolation") === true)
+        return [{ kind: "broken", why: "computed formats are not followed", ...span(child) }];
+      return [
+        ...before,
+        {
+          kind: "formatted",
+          value: this.expr(value),
+          spec: format === undefined ? "" : this.#text(format).slice(1),
+          quoted: (conversion !== undefined && this.#text(conversion) === "!r") || shown,
+          ...span(child),
+        },
+      ];
     });
   }
 }

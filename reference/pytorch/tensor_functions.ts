@@ -11,7 +11,9 @@ import * as ops from "../ops/index.js";
 import { sizeOf, type Tensor } from "../tensor.js";
 import { windowOf } from "../window.js";
 import { binary, iterate, product } from "./arithmetic.js";
+import { builtins } from "./builtins.js";
 import type { Interpreter } from "./interpreter.js";
+import { formatted } from "./objects.js";
 import {
   joined,
   layers,
@@ -33,6 +35,7 @@ import {
   keyOf,
   List,
   Native,
+  plainArgs,
   Raised,
   show,
   TensorValue,
@@ -195,6 +198,9 @@ const fresh = (shape: readonly number[], int = false): TensorValue => {
   const field: Field | null = shape.length === 4 ? { size: [1, 1], jump: [1, 1] } : null;
   return new TensorValue(zeros(shape, { dtype, device: "meta" }), field);
 };
+
+const withNumbers = (x: TensorValue, numbers: readonly number[]): TensorValue =>
+  new TensorValue(x.tensor, null, null, false, false, numbers);
 
 const operator = (op: string): [string, Body] => [
   "input, other",
@@ -514,6 +520,149 @@ const table: Record<string, [signature: string, body: Body]> = {
   mul: operator("*"),
   mul_: operator("*"),
   multiply: operator("*"),
+  subtract: operator("-"),
+  true_divide: operator("/"),
+  divide: operator("/"),
+  floor_divide: operator("//"),
+  remainder: operator("%"),
+  sub_: operator("-"),
+  ...Object.fromEntries(
+    ["eq", "ne", "gt", "lt", "ge", "le", "logical_and", "logical_or", "atan2", "dist"].map(
+      (name) => [name, operator("-")],
+    ),
+  ),
+  baddbmm: ["input, batch1, batch2", (s, run) => product(run, s.get("batch1"), s.get("batch2"))],
+  addmm: ["input, mat1, mat2", (s, run) => product(run, s.get("mat1"), s.get("mat2"))],
+  where: [
+    "condition, input=None, other=None",
+    (s, run) => {
+      const [a, b] = [s.get("input"), s.get("other")];
+      const condition = tensorOf(s.get("condition"), "the condition");
+      return [a, b].reduce<Value>(
+        (x, y) => (y instanceof TensorValue ? binary(run, "-", x, y) : x),
+        condition,
+      );
+    },
+  ],
+  meshgrid: [
+    "*tensors, indexing=None",
+    (s, run) => {
+      const given = s.get("tensors");
+      const first = given instanceof List && given.items.length === 1 ? given.items[0] : given;
+      const list = listOf(first instanceof TensorValue ? given : first, run);
+      const shape = list.map((t) => sizeOf(t.shape));
+      const grid = () => withType(shaped(shape, null, run, "meshgrid"), list[0]);
+      return tuple(list.map(grid));
+    },
+  ],
+  topk: [
+    "input, k, dim=-1",
+    (s, run) => {
+      const x = input(s);
+      const shape = x.shape.with(axisIn(x, s.int("dim")), s.int("k"));
+      return tuple([shaped(shape, null, run, "topk"), fresh(shape, true)]);
+    },
+  ],
+  index_select: [
+    "input, dim, index",
+    (s, run) => {
+      const [x, at] = [input(s), tensorOf(s.get("index"), "the index")];
+      return shaped(x.shape.with(axisIn(x, s.int("dim")), sizeOf(at.shape)), null, run, "select");
+    },
+  ],
+  gather: [
+    "input, dim, index",
+    (s, run) => shaped(tensorOf(s.get("index"), "the index").shape, null, run, "gather"),
+  ],
+  movedim: ["input, source, destination", moved],
+  moveaxis: ["input, source, destination", moved],
+  broadcast_to: [
+    "input, *size",
+    (s, run) => shaped(sizesOf(s.get("size")), null, run, "broadcast_to"),
+  ],
+  repeat_interleave: [
+    "input, repeats, dim=None",
+    (s, run) => {
+      const [x, times] = [input(s), s.int("repeats")];
+      if (s.get("dim") === null) return shaped([sizeOf(x.shape) * times], null, run, "repeat");
+      const dim = axisIn(x, s.int("dim"));
+      return shaped(x.shape.with(dim, x.shape[dim] * times), null, run, "repeat");
+    },
+  ],
+  one_hot: [
+    "input, num_classes=-1",
+    (s, run) => shaped([...input(s).shape, s.int("num_classes")], null, run, "one_hot"),
+  ],
+  embedding: [
+    "input, weight",
+    (s, run) => {
+      const size = tensorOf(s.get("weight"), "the weight").shape[1];
+      return shaped([...input(s).shape, size], null, run, "embedding");
+    },
+  ],
+  eye: ["n, m=None", (s) => fresh([s.int("n"), s.get("m") === null ? s.int("n") : s.int("m")])],
+  unfold: ["input, *rest", (s, run) => unfolded(input(s), s, run)],
+  cosine_similarity: [
+    "x1, x2, dim=1",
+    (s, run) =>
+      reduced("cosine_similarity", null)(
+        new Settings(
+          "cosine_similarity",
+          new Map([
+            ["input", binary(run, "*", s.get("x1"), s.get("x2"))],
+            ["dim", s.get("dim")],
+            ["keepdim", false],
+          ]),
+        ),
+        run,
+      ),
+  ],
+  grid_sample: [
+    "input, grid, *rest",
+    (s, run) => {
+      const [x, grid] = [input(s), tensorOf(s.get("grid"), "the grid")];
+      return shaped([...x.shape.slice(0, 2), ...grid.shape.slice(1, -1)], null, run, "grid_sample");
+    },
+  ],
+  affine_grid: [
+    "theta, size, align_corners=None",
+    (s, run) => {
+      const [n, , ...rest] = sizesOf(s.get("size"));
+      return shaped([n, ...rest, rest.length], null, run, "affine_grid");
+    },
+  ],
+  pixel_unshuffle: [
+    "input, downscale_factor",
+    (s, run) => pixelShuffled(input(s), s.int("downscale_factor"), false, run),
+  ],
+  upsample: [
+    "input, size=None, scale_factor=None, mode='nearest', align_corners=None",
+    (s, run) => resized(input(s), s.get("size"), s.get("scale_factor"), run, "upsample"),
+  ],
+  new_zeros: ["input, *size", (s) => fresh(sizesOf(s.get("size")))],
+  new_ones: ["input, *size", (s) => fresh(sizesOf(s.get("size")))],
+  new_empty: ["input, *size", (s) => fresh(sizesOf(s.get("size")))],
+  full_like: ["input, fill_value", (s) => fresh(input(s).shape)],
+  empty_like: ["input", (s) => fresh(input(s).shape)],
+  is_contiguous: ["input", () => true],
+  ndimension: ["input", (s) => input(s).shape.length],
+  nelement: ["input", (s) => sizeOf(input(s).shape)],
+  prod: ["input, dim=None, keepdim=False", reduced("prod", null)],
+  logsumexp: ["input, dim=None, keepdim=False", reduced("logsumexp", null)],
+  median: ["input, dim=None, keepdim=False", extreme("median")],
+  any: ["input, dim=None, keepdim=False", reduced("any", null)],
+  all: ["input, dim=None, keepdim=False", reduced("all", null)],
+  ...Object.fromEntries(
+    ["cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "kl_div"].map((name) => [
+      name,
+      ["input, target, *rest", (_: Settings, run: Interpreter) => shaped([], null, run, name)] as [
+        string,
+        Body,
+      ],
+    ]),
+  ),
+  binary_cross_entropy: ["input, *rest", (_, run) => shaped([], null, run, "a loss")],
+  binary_cross_entropy_with_logits: ["input, *rest", (_, run) => shaped([], null, run, "a loss")],
   div: operator("/"),
   div_: operator("/"),
   pow: operator("**"),
@@ -552,10 +701,29 @@ const table: Record<string, [signature: string, body: Body]> = {
     (s) => {
       const [from, to] =
         s.get("end") === null ? [0, s.float("start")] : [s.float("start"), s.float("end")];
-      return fresh([Math.max(0, Math.ceil((to - from) / s.float("step")))], true);
+      const length = Math.max(0, Math.ceil((to - from) / s.float("step")));
+      const x = fresh([length], true);
+      if (length > 1000) return x;
+      return withNumbers(
+        x,
+        Array.from({ length }, (_, i) => from + i * s.float("step")),
+      );
     },
   ],
-  linspace: ["start, end, steps=100", (s) => fresh([s.int("steps")])],
+  linspace: [
+    "start, end, steps=100",
+    (s) => {
+      const [from, to, steps] = [s.float("start"), s.float("end"), s.int("steps")];
+      const x = fresh([steps]);
+      if (steps > 1000) return x;
+      const at = (i: number) =>
+        Math.fround(steps === 1 ? from : from + ((to - from) / (steps - 1)) * i);
+      return withNumbers(
+        x,
+        Array.from({ length: steps }, (_, i) => at(i)),
+      );
+    },
+  ],
   tensor: ["data", (s) => fresh(nested(s.get("data")))],
   zeros_like: ["input", (s) => fresh(input(s).shape)],
   ones_like: ["input", (s) => fresh(input(s).shape)],
@@ -578,12 +746,62 @@ for (const name of [
   ...["rsqrt", "sin", "cos", "neg", "square", "cumsum", "local_response_norm", "clamp_", "exp_"],
   ...["alpha_dropout", "dropout1d", "dropout3d", "batch_norm", "group_norm", "instance_norm"],
   ...["bernoulli", "bernoulli_", "floor", "floor_", "sigmoid_", "tanh_", "sort", "tril", "triu"],
+  ...["log2", "log10", "tan", "reciprocal", "threshold", "celu", "rrelu", "softsign", "tanhshrink"],
+  ...["hardshrink", "softshrink", "glu_", "leaky_relu_", "elu_", "hardtanh_", "sqrt_", "abs_"],
+  ...[
+    "instance_norm",
+    "rms_norm",
+    "cumprod",
+    "logical_not",
+    "nan_to_num",
+    "ceil",
+    "trunc",
+    "zero_",
+  ],
+  ...[
+    "copy_",
+    "clamp_min",
+    "clamp_max",
+    "softmax_",
+    "gumbel_softmax",
+    "argsort",
+    "feature_dropout",
+  ],
   ...["log1p", "expm1", "erf", "sign", "round", "uniform_", "normal_", "fill_", "softmin"],
 ])
   table[name] ??= ["input, *rest", same(name)];
 table.concat = table.concatenate = table.cat;
 table.dropout_ = table.dropout;
 table.swapaxes = table.transpose;
+
+function moved(s: Settings): Value {
+  const x = input(s);
+  const from = sizesOf(s.get("source")).map((dim) => axisIn(x, dim));
+  const to = sizesOf(s.get("destination")).map((dim) => axisIn(x, dim));
+  const rest = x.shape.map((_, i) => i).filter((i) => !from.includes(i));
+  return permuted(
+    x,
+    x.shape.map((_, i) => (to.includes(i) ? from[to.indexOf(i)] : rest.shift()!)),
+  );
+}
+
+/** `F.unfold(x, kernel_size, …)` of images, and `x.unfold(dimension, size, step)`. */
+function unfolded(x: TensorValue, s: Settings, run: Interpreter): Value {
+  const given = s.get("rest");
+  const rest = given instanceof List ? given.items : [];
+  if (rest.length === 3 && x.shape.length !== 4) {
+    const [dim, size, step] = rest.map((v) =>
+      new Settings("unfold", new Map([["size", v]])).int("size"),
+    );
+    const at = axisIn(x, dim);
+    const count = Math.floor((x.shape[at] - size) / step) + 1;
+    return shaped([...x.shape.with(at, count), size], null, run, "unfold");
+  }
+  throw new NotKnown("this unfold is not followed");
+}
+
+const withType = (x: TensorValue, like: TensorValue): TensorValue =>
+  like.tensor.dtype === "int64" ? fresh(x.shape, true) : x;
 
 const pieces = (size: number, length: number): number[] => {
   if (length < 1) throw new NotKnown("pieces of no length");
@@ -634,8 +852,11 @@ export function tensorFunction(run: Interpreter, name: string): Native | undefin
   if (!Object.hasOwn(table, name)) return undefined;
   const [signature, body] = table[name];
   return new Native(name, (args) => {
+    const [first] = args.positional;
+    // What a type or device is need not be known.
+    const loose = /^(to|type|type_as)$/.test(name) && !(first instanceof Unknown);
     const unknown = args.positional.find((value) => value instanceof Unknown);
-    if (unknown instanceof Unknown) return unknown;
+    if (unknown instanceof Unknown && !loose) return unknown;
     return body(bind(name, signature, args), run);
   });
 }
@@ -644,7 +865,21 @@ export function tensorFunction(run: Interpreter, name: string): Native | undefin
 export function tensorMethod(run: Interpreter, object: Value, name: string): Value {
   const method = (body: (args: readonly Value[]) => Value) =>
     new Native(name, ({ positional }) => body(positional));
+  // Numbers taken out of a vector are numbers already.
+  if (name === "item" && (object instanceof Float || typeof object === "number"))
+    return method(() => object);
   if (object instanceof TensorValue) {
+    if ((name === "tolist" || name === "numpy") && object.numbers !== null)
+      return method(() => new List(object.numbers!.map((n) => new Float(n))));
+    if (name === "requires_grad") return object.requiresGrad;
+    if (name === "is_cuda") return false;
+    if (name === "grad") return null;
+    if (name === "H" || name === "mT")
+      return permuted(object, [
+        ...object.shape.slice(0, -2).map((_, i) => i),
+        object.shape.length - 1,
+        object.shape.length - 2,
+      ]);
     if (name === "shape") return tuple([...object.shape]);
     if (name === "ndim") return object.shape.length;
     if (name === "T") return permuted(object, object.shape.map((_, i) => i).reverse());
@@ -655,6 +890,11 @@ export function tensorMethod(run: Interpreter, object: Value, name: string): Val
       ? new Unknown(`the method ${name} of a tensor is not followed`)
       : new Bound(object, native);
   }
+  if (object instanceof Native && object.name === "chain" && name === "from_iterable")
+    return method(([lists]) => {
+      const all = iterate(run, lists);
+      return all instanceof Unknown ? all : object.call(plainArgs(all));
+    });
   if (object instanceof List) return listMethod(run, object, name, method);
   if (object instanceof Dict) return dictMethod(object, name, method);
   if (typeof object === "string") return stringMethod(run, object, name, method);
@@ -702,7 +942,45 @@ function listMethod(run: Interpreter, { items, kind }: List, name: string, metho
         return null;
       });
     case "copy":
+    case "tolist":
       return method(() => new List([...items], kind));
+    case "clear":
+      return method(() => {
+        items.length = 0;
+        return null;
+      });
+    case "remove":
+    case "discard":
+      return method(([value]) => {
+        const at = items.findIndex((item) => keyOf(item) === keyOf(value));
+        if (at >= 0) items.splice(at, 1);
+        return null;
+      });
+    case "update":
+    case "union":
+      return method((lists) => {
+        const more = lists.flatMap((list) => {
+          const some = iterate(run, list);
+          return some instanceof Unknown ? [] : some;
+        });
+        const all = [...new Map([...items, ...more].map((v) => [keyOf(v), v])).values()];
+        if (name === "union") return new List(all, "set");
+        items.splice(0, items.length, ...all);
+        return null;
+      });
+    case "sort":
+      return new Native(name, ({ named }) => {
+        const all = new List([...items]);
+        const sorted = builtins(run).get("sorted");
+        const after = sorted instanceof Native ? sorted.call({ ...plainArgs([all]), named }) : null;
+        if (after instanceof List) items.splice(0, items.length, ...after.items);
+        return null;
+      });
+    // What `max` and `topk` give of an axis.
+    case "values":
+      return items.at(0) ?? null;
+    case "indices":
+      return items.at(1) ?? null;
     case "index":
       return method(([value]) => items.findIndex((item) => keyOf(item) === keyOf(value)));
     case "count":
@@ -743,6 +1021,17 @@ function dictMethod(dict: Dict, name: string, method: Method): Value {
         for (const [key, value] of named) dict.set(key, value);
         return null;
       });
+    case "clear":
+      return method(() => {
+        entries.clear();
+        return null;
+      });
+    case "fromkeys":
+      return method(([keys, value = null]) => {
+        const made = new Dict();
+        if (keys instanceof List) for (const key of keys.items) made.set(key, value);
+        return made;
+      });
     case "copy":
       return method(() => {
         const copy = new Dict();
@@ -760,14 +1049,14 @@ function stringMethod(run: Interpreter, text: string, name: string, method: Meth
     case "format":
       return new Native(name, ({ positional, named }) => {
         let i = 0;
-        const result = text.replace(/\{(\w*)\}/g, (_, key: string) => {
+        const result = text.replace(/\{(\w*)(?::([^{}]*))?\}/g, (_, key: string, spec?: string) => {
           const value =
             key === ""
               ? positional.at(i++)
               : /^\d+$/.test(key)
                 ? positional.at(Number(key))
                 : named.get(key);
-          return show(value ?? null);
+          return spec === undefined ? show(value ?? null) : formatted(value ?? null, spec);
         });
         run.bound(result.length);
         return result;
@@ -791,10 +1080,35 @@ function stringMethod(run: Interpreter, text: string, name: string, method: Meth
       return method(() => text.toLowerCase());
     case "strip":
       return method(() => text.trim());
+    case "lstrip":
+      return method(() => text.trimStart());
+    case "rstrip":
+      return method(() => text.trimEnd());
+    case "title":
+    case "capitalize":
+      return method(() => text.slice(0, 1).toUpperCase() + text.slice(1).toLowerCase());
+    case "isalpha":
+      return method(() => /^[a-zA-Z]+$/.test(text));
+    case "find":
+      return method(([s]) => text.indexOf(string(s) ?? "\0"));
+    case "count":
+      return method(([s]) => text.split(string(s) ?? "\0").length - 1);
+    case "zfill":
+      return method(([n]) => text.padStart(Math.min(Number(n), 1000), "0"));
+    case "rsplit":
+      return method(([by = " ", most = -1]) => {
+        const parts = text.split(string(by) ?? " ");
+        if (typeof most !== "number" || most < 0 || parts.length <= most + 1)
+          return new List(parts);
+        const head = parts.slice(0, parts.length - most).join(string(by) ?? " ");
+        return new List([head, ...parts.slice(parts.length - most)]);
+      });
     case "startswith":
-      return method(([s]) => text.startsWith(string(s) ?? "\0"));
-    case "endswith":
-      return method(([s]) => text.endsWith(string(s) ?? "\0"));
+    case "endswith": {
+      const begins = (s: Value) =>
+        typeof s === "string" && (name === "startswith" ? text.startsWith(s) : text.endsWith(s));
+      return method(([s]) => (s instanceof List ? s.items.some(begins) : begins(s)));
+    }
     case "isdigit":
       return method(() => /^\d+$/.test(text));
     case "replace":

@@ -7,10 +7,13 @@ import { zeros } from "../create.js";
 import { ShapeError } from "../errors.js";
 import * as init from "../nn/init.js";
 import { Parameter } from "../nn/module.js";
-import { ellipsis, iterate } from "./arithmetic.js";
+import { iterate } from "./arithmetic.js";
 import type { Interpreter } from "./interpreter.js";
 import { layers, NotKnown, Settings, unknownLayer } from "./layers.js";
+import { builtins } from "./builtins.js";
+import { constructor, recorded } from "./objects.js";
 import { bind, parsed, tensorFunction } from "./tensor_functions.js";
+import { toolsOf } from "./tools.js";
 import type { SourceRange } from "./analysis.js";
 import {
   type Args,
@@ -88,14 +91,37 @@ function build(run: Interpreter): Torch {
         return nn;
       case "Tensor":
       case "FloatTensor":
-        return new Native(name, ({ positional }) =>
-          tensorFunction(run, "zeros")!.call(plainArgs(positional)),
+        return new Native(name, ({ positional }) => {
+          const isList = positional.at(0) instanceof List;
+          return tensorFunction(run, isList ? "tensor" : "zeros")!.call(plainArgs(positional));
+        });
+      case "float":
+      case "long":
+      case "int":
+        // Types here, not functions.
+        return undefined;
+      case "jit":
+      case "fx":
+      case "hub":
+      case "onnx":
+      case "compiler":
+      case "overrides":
+        return new Namespace(`torch.${name}`, (inner) =>
+          /^(is_|has_)/.test(inner) ? new Native(inner, () => false) : passing(inner),
         );
+      case "autograd":
+        return new Namespace("torch.autograd", (inner) =>
+          inner === "Variable" ? passing(inner) : undefined,
+        );
+      case "linalg":
+        return new Namespace("torch.linalg", (inner) => tensorFunction(run, inner));
       case "Size":
         return new Native("Size", ({ positional: [value = null] }) => value);
       case "no_grad":
       case "manual_seed":
       case "set_grad_enabled":
+      case "inference_mode":
+      case "enable_grad":
       case "device":
         return new Native(name, () => null);
       case "cuda":
@@ -120,6 +146,13 @@ function build(run: Interpreter): Torch {
     ["pow", numbers("pow", Math.pow)],
     ["floor", numbers("floor", Math.floor, true)],
     ["ceil", numbers("ceil", Math.ceil, true)],
+    ["gcd", numbers("gcd", (a, b) => divisor(a, b), true)],
+    ["log10", numbers("log10", Math.log10)],
+    ["isclose", new Native("isclose", () => new Unknown("isclose is not followed"))],
+    ["trunc", numbers("trunc", Math.trunc, true)],
+    ["fabs", numbers("fabs", Math.abs)],
+    ["cos", numbers("cos", Math.cos)],
+    ["sin", numbers("sin", Math.sin)],
     ["prod", new Native("prod", ({ positional: [list = null] }) => product(run, list))],
     ["pi", new Float(Math.PI)],
     ["inf", new Float(Infinity)],
@@ -153,6 +186,46 @@ function build(run: Interpreter): Torch {
     for (const [key, item] of named) dict.set(key, item);
     return dict;
   });
+  const passing = (name: string) => new Native(name, ({ positional: [value = null] }) => value);
+  const { functools, itertools, operators, numpy } = toolsOf(run);
+  const members = () => new Map<string, Value>([["__init__", constructor(run)]]);
+  const plainClass = new Class("ABC", [], new Map(), null, null);
+  const tupleClass = new Class("NamedTuple", [], members(), null, null);
+  const enumClass = new Class("Enum", [], new Map(), null, null);
+  let autos = 0;
+  const namedTuple = new Native("namedtuple", ({ positional: [name, names], named }) => {
+    const cls = new Class(show(name), [tupleClass], new Map(), null, null);
+    const list = typeof names === "string" ? names.split(/[\s,]+/) : iterate(run, names);
+    if (list instanceof Unknown) return list;
+    cls.fields = list.map((item) => show(item));
+    const defaults = named.get("defaults");
+    if (defaults instanceof List)
+      for (const [i, value] of [...defaults.items].reverse().entries())
+        cls.members.set(cls.fields.at(-1 - i) ?? "", value);
+    return cls;
+  });
+  const dataclass: Native = new Native("dataclass", ({ positional: [cls] }) =>
+    cls instanceof Class ? recorded(run, cls) : dataclass,
+  );
+  const field = new Native("field", ({ named }) => {
+    const factory = named.get("default_factory");
+    return new Native("field", () =>
+      factory === undefined
+        ? (named.get("default") ?? null)
+        : run.call(factory, plainArgs([]), run.site),
+    );
+  });
+  const replaced = new Native("replace", ({ positional: [of], named }) => {
+    if (!(of instanceof Instance)) return new Unknown("replace is not followed here");
+    const copy = new Instance(of.cls);
+    for (const [name, value] of [...of.attributes, ...named]) copy.attributes.set(name, value);
+    return copy;
+  });
+  const attributesOf = (of: Value | undefined): Value => {
+    const dict = new Dict();
+    if (of instanceof Instance) for (const pair of of.attributes) dict.set(...pair);
+    return dict;
+  };
   const copied = new Native("deepcopy", ({ positional: [value = null] }) => deepCopy(run, value));
   const named = (name: string, members: ReadonlyMap<string, Value>) =>
     new Namespace(
@@ -167,10 +240,60 @@ function build(run: Interpreter): Torch {
     initial,
     new Namespace("torch.nn.modules", (name) => nn.member(name)),
     new Namespace("torch.nn.parameter", (name) => nn.member(name)),
+    new Namespace("torch.jit", (name) => (torch.member("jit") as Namespace).member(name)),
+    new Namespace("torch.autograd", (name) => (torch.member("autograd") as Namespace).member(name)),
     new Namespace("torch.utils", () => no("torch.utils is not followed")),
+    new Namespace("torch.utils.checkpoint", (name) =>
+      name === "checkpoint"
+        ? new Native(name, ({ positional: [fn, ...rest] }) =>
+            run.call(fn, plainArgs(rest), run.site),
+          )
+        : undefined,
+    ),
     named("math", math),
-    named("functools", new Map([["partial", partial]])),
-    named("collections", new Map([["OrderedDict", ordered]])),
+    new Namespace("numpy", (name) => numpy.get(name) ?? math.get(name)),
+    named("functools", new Map([...functools, ["partial", partial]])),
+    named("itertools", new Map(itertools)),
+    named("operator", new Map(operators)),
+    named(
+      "collections",
+      new Map<string, Value>([
+        ["OrderedDict", ordered],
+        ["namedtuple", namedTuple],
+        ["defaultdict", new Native("defaultdict", () => new Dict())],
+        ["deque", builtins(run).get("list") ?? null],
+      ]),
+    ),
+    new Namespace("collections.abc", (name) => passing(name)),
+    new Namespace("numbers", (name) => passing(name)),
+    new Namespace("abc", (name) => (name === "ABC" ? plainClass : passing(name))),
+    new Namespace("typing", (name) =>
+      name === "NamedTuple"
+        ? tupleClass
+        : name === "TYPE_CHECKING"
+          ? false
+          : name === "Generic" || name === "Protocol"
+            ? plainClass
+            : name === "cast"
+              ? new Native("cast", ({ positional }) => positional.at(1) ?? null)
+              : passing(name),
+    ),
+    named(
+      "enum",
+      new Map<string, Value>([
+        ...["Enum", "IntEnum", "StrEnum"].map((name): [string, Value] => [name, enumClass]),
+        ["auto", new Native("auto", () => ++autos)],
+      ]),
+    ),
+    named(
+      "dataclasses",
+      new Map<string, Value>([
+        ["dataclass", dataclass],
+        ["field", field],
+        ["replace", replaced],
+        ["asdict", new Native("asdict", ({ positional: [of] }) => attributesOf(of))],
+      ]),
+    ),
     named(
       "copy",
       new Map([
@@ -178,10 +301,11 @@ function build(run: Interpreter): Torch {
         ["copy", copied],
       ]),
     ),
-    named("builtins", new Map([["Ellipsis", ellipsis]])),
   ];
   return { modules: new Map(all.map((n) => [n.name, n])), module };
 }
+
+const divisor = (a: number, b: number): number => (b === 0 ? Math.abs(a) : divisor(b, a % b));
 
 function product(run: Interpreter, list: Value): Value {
   const items = iterate(run, list);
@@ -197,6 +321,11 @@ function deepCopy(run: Interpreter, value: Value): Value {
       value.items.map((v) => deepCopy(run, v)),
       value.kind,
     );
+  if (value instanceof Dict) {
+    const copy = new Dict();
+    for (const [key, item] of value.entries.values()) copy.set(key, deepCopy(run, item));
+    return copy;
+  }
   if (!isModule(value)) return value;
   const copy = new Instance(value.cls);
   copy.layer = value.layer;

@@ -90,6 +90,8 @@ export class Fn {
     readonly yields: boolean,
     /** The class in whose body it was defined, for `super()`. */
     public owner: Class | null = null,
+    /** Of a property. */
+    public setter: Fn | null = null,
   ) {}
 }
 
@@ -103,6 +105,8 @@ export class Bound {
 export class Class {
   /** This class and its ancestors, nearest first; a common ancestor stands after all heirs. */
   readonly lineage: readonly Class[];
+  /** The names that its body declares with a type, for `@dataclass` and `NamedTuple`. */
+  fields: readonly string[] = [];
 
   constructor(
     readonly name: string,
@@ -185,6 +189,8 @@ export class TensorValue {
     readonly madeBy: Instance | null = null,
     readonly isParameter = false,
     public requiresGrad = isParameter,
+    /** The numbers themselves, of short vectors that settings are made from. */
+    readonly numbers: readonly number[] | null = null,
   ) {}
 
   get shape(): readonly number[] {
@@ -213,11 +219,21 @@ export type Value =
   | Unknown;
 
 /** An exception of the Python program. */
-export class Raised extends Error {}
+export class Raised extends Error {
+  constructor(
+    message: string,
+    /** Null: of what class cannot be said. */
+    readonly value: Instance | null = null,
+  ) {
+    super(message);
+  }
+}
 
-export const isModule = (value: Value | undefined): value is Instance =>
-  value instanceof Instance &&
-  value.cls.lineage.some((c) => c.name === "Module" && c.file === null);
+/** Whether it is of Python's or PyTorch's own class of that name, or of an heir. */
+export const isA = (value: Value | undefined, name: string): value is Instance =>
+  value instanceof Instance && value.cls.lineage.some((c) => c.name === name && c.file === null);
+
+export const isModule = (value: Value | undefined): value is Instance => isA(value, "Module");
 
 /** The modules right below, by name, in the order of registration; each once. */
 export function childrenOf(module: Instance): [name: string, child: Instance][] {

@@ -1,0 +1,125 @@
+// # Tools of Python's own library
+//
+// functools, itertools, operator and the little of numpy that settings are computed with. Iterators
+// are lists here: they are walked once.
+
+import { binary, index, iterate } from "./arithmetic.js";
+import type { Interpreter } from "./interpreter.js";
+import { NotKnown } from "./layers.js";
+import { Float, Fn, List, Native, plainArgs, show, tuple, Unknown, type Value } from "./values.js";
+
+type Entries = [name: string, value: Value][];
+
+interface Tools {
+  readonly functools: Entries;
+  readonly itertools: Entries;
+  readonly operators: Entries;
+  readonly numpy: ReadonlyMap<string, Value>;
+}
+
+/** The tools of one run. */
+export function toolsOf(run: Interpreter): Tools {
+  const items = (value: Value | undefined): readonly Value[] => {
+    const list = iterate(run, value ?? null);
+    if (list instanceof Unknown) throw new NotKnown(list.reason);
+    run.bound(list.length);
+    return list;
+  };
+  const call = (fn: Value, ...values: Value[]) => run.call(fn, plainArgs(values), run.site);
+  const define = (name: string, body: (args: readonly Value[]) => Value): [string, Value] => [
+    name,
+    new Native(name, ({ positional }) => body(positional)),
+  ];
+  const number = (value: Value): number => {
+    if (value instanceof Float) return value.value;
+    if (typeof value === "number" || typeof value === "boolean") return Number(value);
+    throw new NotKnown(`${show(value)} is no number`);
+  };
+  const chained = new Native("chain", ({ positional }) => new List(positional.flatMap(items)));
+  /** Every choice of one item of each list. */
+  const combined = (lists: readonly (readonly Value[])[]): Value[][] =>
+    lists.reduce<Value[][]>(
+      (before, list) => {
+        run.bound(before.length * list.length);
+        return before.flatMap((head) => list.map((item) => [...head, item]));
+      },
+      [[]],
+    );
+  const accumulated = (list: readonly Value[]): Value[] => {
+    let sum: Value = null;
+    return list.map((item, i) => (sum = i === 0 ? item : binary(run, "+", sum, item)));
+  };
+  const floats = (list: readonly number[]) => new List(list.map((n) => new Float(n)));
+  const same = new Native("same", ({ positional: [value = null] }) => value);
+  // `@cache` and `@lru_cache(10)`.
+  const kept = new Native("cache", ({ positional: [fn] }) => (fn instanceof Fn ? fn : same));
+  return {
+    functools: [
+      define("reduce", ([fn, list, ...start]) => {
+        const all = [...start, ...items(list)];
+        return all.slice(1).reduce<Value>((before, item) => call(fn, before, item), all[0] ?? null);
+      }),
+      ...["lru_cache", "cache", "total_ordering"].map((n): [string, Value] => [n, kept]),
+      define("wraps", () => same),
+    ],
+    itertools: [
+      ["chain", chained],
+      define("product", (lists) => new List(combined(lists.map(items)).map((row) => tuple(row)))),
+      define("repeat", ([value, times]) => {
+        const length = number(times ?? run.limits.elements + 1);
+        run.bound(length);
+        return new List(new Array<Value>(length).fill(value));
+      }),
+      define("count", () => new Unknown("an endless count is not followed")),
+      define("islice", ([list, ...bounds]) => {
+        const [from, to] = bounds.length === 1 ? [0, bounds[0]] : bounds;
+        return new List(items(list).slice(number(from), to === null ? undefined : number(to)));
+      }),
+      define("accumulate", ([list]) => new List(accumulated(items(list)))),
+      define("pairwise", ([list]) => {
+        const all = items(list);
+        return new List(all.slice(1).map((item, i) => tuple([all[i], item])));
+      }),
+    ],
+    operators: [
+      ...(
+        [
+          ["add", "+"],
+          ["sub", "-"],
+          ["mul", "*"],
+          ["truediv", "/"],
+          ["floordiv", "//"],
+        ] as const
+      ).map(([name, op]) => define(name, ([a, b]) => binary(run, op, a, b))),
+      define(
+        "itemgetter",
+        ([key]) => new Native("itemgetter", ({ positional: [object] }) => index(run, object, key)),
+      ),
+      define(
+        "attrgetter",
+        ([name]) =>
+          new Native("attrgetter", ({ positional: [object] }) => run.attribute(object, show(name))),
+      ),
+    ],
+    numpy: new Map([
+      define("prod", ([list]) => items(list).reduce((a, b) => binary(run, "*", a, b), 1)),
+      define("sum", ([list]) => items(list).reduce((a, b) => binary(run, "+", a, b), 0)),
+      define("array", ([list]) => (list instanceof List ? new List([...list.items]) : list)),
+      define("arange", (given) => {
+        const [a, b, c] = given.map(number);
+        const [from, to, step] = given.length === 1 ? [0, a, 1] : [a, b, given.length > 2 ? c : 1];
+        const length = Math.max(0, Math.ceil((to - from) / step));
+        run.bound(length);
+        return new List(Array.from({ length }, (_, i) => from + i * step));
+      }),
+      define("linspace", ([a, b, count = 50]) => {
+        const [from, to, length] = [number(a), number(b), number(count)];
+        run.bound(length);
+        const step = (to - from) / Math.max(1, length - 1);
+        return floats(Array.from({ length }, (_, i) => from + i * step));
+      }),
+      define("cumsum", ([list]) => new List(accumulated(items(list)))),
+      define("int64", ([value]) => Math.trunc(number(value))),
+    ]),
+  };
+}
