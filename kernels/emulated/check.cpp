@@ -74,7 +74,9 @@ struct Arrivals {
   Clock now, ended;
 };
 std::vector<Arrivals> arrivals;
+/** Lists of readers; those from `usedLists` on are kept to be used again. */
 std::vector<std::vector<Access>> readerLists;
+size_t usedLists = 0;
 std::unique_ptr<Shadow> sharedShadow;
 
 void forget(Clock& clock) {
@@ -217,8 +219,9 @@ void recordRead(const Now& now, Cell& cell) {
   }
   if (cell.readers == 0) {
     if (last.agent != now.access.agent && !isBefore(last, now.observer)) {
-      readerLists.push_back({last, now.access});
-      cell.readers = uint32_t(readerLists.size());
+      if (usedLists == readerLists.size()) readerLists.emplace_back();
+      readerLists[usedLists] = {last, now.access};
+      cell.readers = uint32_t(++usedLists);
     }
     last = now.access;
     return;
@@ -374,7 +377,7 @@ void checkBlock() {
   for (Clock& clock : clocks) clear(clock);
   knownToAll.assign(agents, 0);
   arrivals.clear();
-  readerLists.clear();
+  usedLists = 0;
   std::fill(std::begin(recent), std::end(recent), nullptr);
   if (!sharedShadow) sharedShadow = std::make_unique<Shadow>(arenaBytes);
 }

@@ -69,7 +69,7 @@ const char* beginCapture(Stream* stream);
 const char* endCapture(Stream* stream, Graph** graph);
 const char* replay(Graph* graph, Stream* stream);
 const char* destroyGraph(Graph* graph);
-const char* describe(gpu::DeviceInfo* info);
+const char* describe(gpu::DeviceInfo* info, int architecture);
 
 /** A kernel with its arguments: `call` copies them, as a launch does, and runs one thread. */
 struct Body {
@@ -77,6 +77,8 @@ struct Body {
   void (*destroy)(void* arguments);
   void* arguments;
   size_t bytes;
+  /** The compute capability that the kernel was compiled for, times a hundred. */
+  int architecture;
 };
 /** Takes ownership of the arguments. */
 const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, Stream* stream,

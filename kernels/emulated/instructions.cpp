@@ -16,8 +16,8 @@ namespace emulated {
 
 // ## Shared memory
 
-size_t sharedLimit() {
-  switch (GPU_EMU_ARCH) {
+size_t sharedLimit(int architecture) {
+  switch (architecture) {
     case 750: return 64 << 10;
     case 800: return 163 << 10;
     case 860: case 890: case 1200: return 99 << 10;
@@ -26,9 +26,9 @@ size_t sharedLimit() {
 }
 
 void needsArchitecture(int architecture, Site site) {
-  if (GPU_EMU_ARCH < architecture)
+  if (block.launch->architecture < architecture)
     fail(format("%s%s needs sm_%d; the emulated device is sm_%d", site.what, at(site).c_str(),
-                architecture / 10, GPU_EMU_ARCH / 10));
+                architecture / 10, block.launch->architecture / 10));
 }
 
 unsigned char* dynamicShared() { return reinterpret_cast<unsigned char*>(arena + sharedStart); }
@@ -43,10 +43,12 @@ void* staticShared(const void* key, size_t bytes, size_t alignment, Site site) {
     fail(format("with that%s its block has %zu bytes of shared variables; %zu are allowed, more only "
                 "as dynamic shared memory",
                 at(site).c_str(), sum, staticLimit));
-  if (sum + block.launch->sharedBytes > sharedLimit())
+  const Launch& launch = *block.launch;
+  if (sum + launch.sharedBytes > sharedLimit(launch.architecture))
     fail(format("with that%s its block has %zu bytes of shared variables and %zu of dynamic shared "
                 "memory; sm_%d has %zu",
-                at(site).c_str(), sum, block.launch->sharedBytes, GPU_EMU_ARCH / 10, sharedLimit()));
+                at(site).c_str(), sum, launch.sharedBytes, launch.architecture / 10,
+                sharedLimit(launch.architecture)));
   memset(arena + offset, poison, bytes);
   // A gap, so that what lies beyond one variable is not another one.
   memset(arena + offset + bytes, fence, 16);
@@ -91,8 +93,6 @@ struct Tile {
   }
 };
 
-// Where the processor has fused multiply-adds, they need no call each.
-[[gnu::target_clones("arch=haswell", "default")]]
 void addProduct(float (&sum)[16][8], const float* a, const float (*b)[8], int depth) {
   for (int i = 0; i < 16; i++)
     for (int k = 0; k < depth; k++)
@@ -215,16 +215,13 @@ void copyAsync(void* to, const void* from, int bytes, int valid, Site site) {
   if constexpr (checking)
     if (valid) checkAccess(me, from, size_t(valid), false, nullptr, site);
   // Below sm_80 the copy is an ordinary load and store.
-  if (GPU_EMU_ARCH < 800) {
+  if (block.launch->architecture < 800) {
     if constexpr (checking) checkAccess(me, to, size_t(bytes), true, nullptr, site);
     return land(copy);
   }
   if constexpr (checking) checkCopy(me, to, size_t(bytes), site);
-  if (!putOff()) {
-    land(copy);
-    me.openCopies.push_back({to, from, 0, 0, site});
-    return;
-  }
+  me.hasOpenCopies = true;
+  if (!putOff()) return land(copy);
   memset(to, poison, size_t(bytes));
   me.openCopies.push_back(copy);
 }
@@ -233,13 +230,13 @@ void commitCopies() {
   Thread& me = *self();
   me.copyGroups.push_back(std::move(me.openCopies));
   me.openCopies.clear();
+  me.hasOpenCopies = false;
   me.committed++;
 }
 
 void landCopies(Thread& thread, size_t pending) {
   while (thread.copyGroups.size() > pending) {
-    for (const Copy& copy : thread.copyGroups.front())
-      if (copy.bytes > 0) land(copy);
+    for (const Copy& copy : thread.copyGroups.front()) land(copy);
     thread.copyGroups.pop_front();
     thread.landed++;
   }

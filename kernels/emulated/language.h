@@ -258,7 +258,7 @@ inline const char* use_device(int device) {
 }
 inline const char* device_info(int device, DeviceInfo* info) {
   const char* error = use_device(device);
-  return error ? error : emulated::describe(info);
+  return error ? error : emulated::describe(info, GPU_ARCH);
 }
 
 inline void* alloc(size_t bytes) { return emulated::allocate(bytes); }
@@ -296,7 +296,7 @@ const char* launch(void (*kernel)(P...), const char* name, dim3 grid, dim3 block
   return emulated::launch(
       name, grid, block, sharedBytes, stream,
       {[](const void* t) { (*static_cast<const Thread*>(t))(); },
-       [](void* t) { delete static_cast<Thread*>(t); }, new Thread(thread), sizeof(Thread)});
+       [](void* t) { delete static_cast<Thread*>(t); }, new Thread(thread), sizeof(Thread), GPU_ARCH});
 }
 
 // ## Instructions

@@ -18,10 +18,6 @@
 #define EMULATED_CHECK 0
 #endif
 
-#ifndef GPU_EMU_ARCH
-#define GPU_EMU_ARCH 900
-#endif
-
 namespace emulated {
 
 constexpr bool checking = EMULATED_CHECK;
@@ -95,6 +91,8 @@ struct Thread : Place {
   State state = State::fresh;
   /** Where it waits. */
   Site site{};
+  /** Copies that are in no group yet, which of them were put off, and the groups. */
+  bool hasOpenCopies = false;
   std::vector<Copy> openCopies;
   std::deque<std::vector<Copy>> copyGroups;
   /** Groups of copies that were committed, and that were waited for. */
@@ -141,6 +139,7 @@ struct Launch {
   dim3 grid, block;
   size_t sharedBytes;
   const Body& body;
+  int architecture;
   unsigned threads;
   std::string error;
 };
@@ -203,7 +202,7 @@ bool hasPendingLoads();
 /** Lets one load land, any or the oldest. */
 void landOneLoad();
 
-size_t sharedLimit();
+size_t sharedLimit(int architecture);
 void needsArchitecture(int architecture, Site site);
 
 // ## Device memory

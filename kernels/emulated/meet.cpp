@@ -18,7 +18,7 @@ namespace emulated {
 
 namespace {
 
-bool samePlace(Site a, Site b) { return a.line == b.line && strcmp(a.file, b.file) == 0; }
+bool samePlace(Site a, Site b) { return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0); }
 
 // ## Barriers
 

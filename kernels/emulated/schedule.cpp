@@ -296,6 +296,7 @@ void resetBlock(Launch& launch, uint64_t number) {
     t.warp->lanes[t.lane] = &t;
     t.state = State::fresh;
     t.fiber = nullptr;
+    t.hasOpenCopies = false;
     t.openCopies.clear();
     t.copyGroups.clear();
     t.committed = t.landed = t.products = 0;
@@ -332,7 +333,7 @@ void inspectShared() {
 
 void inspectThreads() {
   for (const Thread& t : block.threads)
-    if (!t.openCopies.empty())
+    if (t.hasOpenCopies)
       return record(", " + name(t) + ": returned with a cp.async that it never committed");
 }
 

@@ -198,7 +198,8 @@ const char* fill(void* to, int byte, size_t bytes, Stream* stream) {
 
 namespace {
 
-std::string wrongLaunch(const char* name, dim3 grid, dim3 block, size_t sharedBytes) {
+std::string wrongLaunch(const char* name, dim3 grid, dim3 block, size_t sharedBytes,
+                        int architecture) {
   const std::string kernel = format("kernel %s: ", name);
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   if (threads == 0 || threads > maxThreads || block.z > 64)
@@ -207,9 +208,9 @@ std::string wrongLaunch(const char* name, dim3 grid, dim3 block, size_t sharedBy
   if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
     return kernel + format("a grid of %u × %u × %u blocks; 1 to 2147483647 × 65535 × 65535 are allowed",
                            grid.x, grid.y, grid.z);
-  if (sharedBytes > sharedLimit())
+  if (sharedBytes > sharedLimit(architecture))
     return kernel + format("%zu bytes of dynamic shared memory; sm_%d has %zu", sharedBytes,
-                           GPU_EMU_ARCH / 10, sharedLimit());
+                           architecture / 10, sharedLimit(architecture));
   return "";
 }
 
@@ -219,10 +220,11 @@ const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, 
                    Body body) {
   const std::shared_ptr<void> arguments(body.arguments, body.destroy);
   const Lock lock(device);
-  if (std::string error = wrongLaunch(name, grid, block, sharedBytes); !error.empty())
+  if (std::string error = wrongLaunch(name, grid, block, sharedBytes, body.architecture); !error.empty())
     return answer(std::move(error));
   return answer(put(streamOf(stream), [=, kernel = std::string(name)] {
-    Launch launch{kernel, grid, block, sharedBytes, body, block.x * block.y * block.z, ""};
+    Launch launch{kernel, grid, block, sharedBytes, body, body.architecture,
+                  block.x * block.y * block.z, ""};
     // Held here, so that they live as long as the work does.
     if (arguments) run(launch);
     return launch.error;
@@ -231,12 +233,12 @@ const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, 
 
 // ## The device
 
-const char* describe(gpu::DeviceInfo* info) {
+const char* describe(gpu::DeviceInfo* info, int architecture) {
   const Lock lock(device);
   snprintf(info->name, sizeof info->name, "emulated device%s",
            checking ? ", checking every access" : "");
-  info->major = GPU_EMU_ARCH / 100;
-  info->minor = GPU_EMU_ARCH / 10 % 10;
+  info->major = architecture / 100;
+  info->minor = architecture / 10 % 10;
   info->multiprocessors = 1;
   info->totalBytes = settings.memoryBytes;
   info->freeBytes = freeMemory();
