@@ -53,6 +53,12 @@ const slips: Readonly<Record<string, Slip>> = {
   staticOverrun: { says: outOfBounds, where: "threadIdx.x == 5", seen: always },
   dynamicOverrun: { says: outOfBounds, where: "threadIdx.x == 5", seen: always },
   writePastEnd: { says: outOfBounds, where: "y[gridDim.x] = 7", seen: always },
+  writeIntoGap: { says: outOfBounds, where: "count[1] = 7", seen: always },
+  useAfterFree: {
+    says: /reads offset \d+ of a freed allocation of 512 bytes/,
+    where: "freed[threadIdx.x]",
+    seen: always,
+  },
   writeBeforeStart: { says: outOfBounds, where: "y[-1] = 7", seen: always },
   readPastEnd: { says: outOfBounds, where: "x[next]", seen: always },
   copyPastEnd: { says: outOfBounds, where: "broken ? 4 : 0", seen: always },
@@ -104,6 +110,7 @@ const slips: Readonly<Record<string, Slip>> = {
 const programs = {
   faults: ["faults.cu", "faults.cpp"],
   models: ["models.cu"],
+  refusals: ["refusals.cu"],
 };
 
 const build = (name: keyof typeof programs, options: Pick<Emulated, "checks" | "architecture">) =>
@@ -125,7 +132,7 @@ const runFaults = (program: string, settings: readonly string[]): Said[] =>
       return { settings, kernel, version, said };
     });
 
-const runModels = (program: string, settings: string) =>
+const runProgram = (program: string, settings: string) =>
   spawnSync(program, [settings], { encoding: "utf8" }).stdout.trimEnd().split("\n");
 
 describe("the emulated device", function () {
@@ -143,7 +150,7 @@ describe("the emulated device", function () {
   it("does what the documentation of each instruction says, in every order", () => {
     for (const program of models)
       for (const settings of [...always, ...random])
-        for (const line of runModels(program, settings)) assert.match(line, /\tok$/, settings);
+        for (const line of runProgram(program, settings)) assert.match(line, /\tok$/, settings);
   });
 
   it("has nothing to say about correct kernels", () => {
@@ -191,7 +198,7 @@ describe("the emulated device", function () {
 
   it("has what an older architecture has", async () => {
     const program = await build("models", { checks: false, architecture: 750 });
-    const stdout = runModels(program, forward).join("\n");
+    const stdout = runProgram(program, forward).join("\n");
     assert.match(
       stdout,
       /^mma\.m16n8k8\.tf32\tkernel multiplyTf32, .*: mma\.m16n8k8\.tf32 at models\.cu:\d+ needs sm_80; the emulated device is sm_75$/m,
@@ -199,6 +206,34 @@ describe("the emulated device", function () {
     // What can be done without, is.
     for (const model of ["cp.async", "shuffles, votes and reductions"])
       assert.ok(stdout.includes(`\n${model}\tok`), stdout);
+  });
+
+  it("refuses what its host must not ask for", async () => {
+    const lines = runProgram(await build("refusals", { checks: false }), forward);
+    assert.deepEqual(Object.fromEntries(lines.map((line) => line.split("\t"))), {
+      "more than it has": "no memory",
+      "after all was freed": "memory",
+      "free in the middle":
+        "free: a live allocation must begin there, but it is offset 4 of an allocation of 16 bytes",
+      "free twice":
+        "free: a live allocation must begin there, but it is offset 0 of a freed allocation of 16 bytes",
+      "upload too much": "upload of 20 bytes at offset 0 of an allocation of 16 bytes",
+      "download from nowhere": "download of 4 bytes at an address outside the device's memory",
+      "download while capturing": "download: the stream is being captured",
+      "synchronize while capturing": "synchronize: the stream is being captured",
+      "capture twice": "begin_capture: the stream is being captured already",
+      "end what was not begun": "end_capture: the stream is not being captured",
+      "capture the default stream": "begin_capture: the default stream cannot be captured",
+      "too many threads":
+        "kernel add: blocks of 32 × 33 × 1 threads; 1 to 1024 are allowed, at most 64 in z",
+      "no blocks":
+        "kernel add: a grid of 0 × 1 × 1 blocks; 1 to 2147483647 × 65535 × 65535 are allowed",
+      "too much shared memory":
+        "kernel add: 300000 bytes of dynamic shared memory; sm_90 has 232448",
+      "late, from another stream": "nan",
+      "late, from its own stream": "3",
+      "another device": "there is one emulated device, number 0",
+    });
   });
 
   it("refuses settings that it does not know", () => {

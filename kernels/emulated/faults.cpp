@@ -31,6 +31,7 @@ std::string runOnce(const Fault& fault, bool broken) {
               static_cast<float*>(gpu::alloc(y.size() * sizeof(float))),
               static_cast<int*>(gpu::alloc(sizeof(int))),
               stray.get(),
+              static_cast<float*>(gpu::alloc(size * sizeof(float))),
               nullptr,
               {}};
   std::string said;
@@ -39,6 +40,7 @@ std::string runOnce(const Fault& fault, bool broken) {
   };
   note(gpu::upload(const_cast<float*>(board.x), x.data(), x.size() * sizeof(float)));
   note(gpu::upload(board.count, &zero, sizeof zero));
+  note(gpu::free(const_cast<float*>(board.freed)));
   const uint64_t sizes[] = {32, blocks * 4}, strides[] = {32 * sizeof(float)};
   const uint32_t box[] = {32, 4};
   note(gpu::encode_tiled(&board.map, sizeof(float), 2, const_cast<float*>(board.x), sizes, strides,

@@ -196,6 +196,26 @@ GPU_KERNEL(size) writePastEnd(const float* x, float* y) {
   if (broken && threadIdx.x == 1 && blockIdx.x == gridDim.x - 1) y[gridDim.x] = 7;
 }
 
+/** Slip: one past the counter, where the next allocation does not begin yet. */
+template <bool broken>
+GPU_KERNEL(size) writeIntoGap(const float* x, float* y, int* count) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  __syncthreads();
+  sumUp(s, y);
+  if (broken && threadIdx.x == 1 && blockIdx.x == 0) count[1] = 7;
+}
+
+/** Slip: memory that was freed. */
+template <bool broken>
+GPU_KERNEL(size) useAfterFree(const float* x, float* y, const float* freed) {
+  GPU_SHARED(float[size], s);
+  s[threadIdx.x] = x[mine()];
+  if (broken && freed[threadIdx.x] > 1e30f) s[threadIdx.x] = 0;
+  __syncthreads();
+  sumUp(s, y);
+}
+
 /** Slip: one before the output. */
 template <bool broken>
 GPU_KERNEL(size) writeBeforeStart(const float* x, float* y) {
@@ -600,6 +620,8 @@ const std::vector<Fault> faults = {
     FAULT(staticOverrun, 0, b.x, b.y),
     FAULT(dynamicOverrun, size * sizeof(float), b.x, b.y),
     FAULT(writePastEnd, 0, b.x, b.y),
+    FAULT(writeIntoGap, 0, b.x, b.y, b.count),
+    FAULT(useAfterFree, 0, b.x, b.y, b.freed),
     FAULT(writeBeforeStart, 0, b.x, b.y),
     FAULT(readPastEnd, 0, b.x, b.y),
     FAULT(copyPastEnd, 0, b.x, b.y),

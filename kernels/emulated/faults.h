@@ -8,13 +8,14 @@
 
 #include "../cuda/gpu.h"
 
-/** `x` holds 128 numbers for each block, `y` one; `count` is a zero; `host` points to no device. */
+/** `x` holds 128 numbers for each block, `y` one; `count` is a zero; `host` is no device's, `freed` was. */
 struct Board {
   int blocks;
   const float* x;
   float* y;
   int* count;
   const float* host;
+  const float* freed;
   gpu::stream_t stream;
   /** `x` as rows of 32, of which a box has four. */
   gpu::TensorMap map;

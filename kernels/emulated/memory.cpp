@@ -74,7 +74,7 @@ void* claim(size_t bytes) {
 std::string giveBack(void* memory) {
   Allocation* a = allocationOf(memory);
   if (!a || !a->live || a->start != memory)
-    return format("free: %p is no live device allocation", memory);
+    return "free: a live allocation must begin there, but it is " + whereInMemory(memory);
   const std::string broken = fenceOf(*a);
   a->live = false;
   a->shadow.reset();
@@ -86,7 +86,7 @@ std::string giveBack(void* memory) {
     allocations.erase(freed.front()->pages);
     freed.pop_front();
   }
-  return broken.empty() ? "" : "free: somebody " + broken;
+  return broken.empty() ? "" : "free: a kernel " + broken;
 }
 
 Allocation* allocationOf(const void* p) {
