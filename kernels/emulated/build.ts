@@ -40,7 +40,7 @@ const common = [
   "-DGPU_EMU=1",
 ];
 // Kernels tell where in the source they are by debug information. A `#pragma unroll` is nvcc's.
-const forKernels = ["-g", "-Wno-unknown-pragmas", "-x", "c++"];
+const forKernels = ["-g", "-Wno-unknown-pragmas", "-Wno-psabi", "-x", "c++"];
 // The compiler calls us before each access, which is not what its own library would do with it.
 const forChecks = [
   "-fsanitize=thread,alignment",
@@ -129,7 +129,15 @@ export async function buildEmulated(what: Emulated): Promise<string> {
   };
   await Promise.all(Array.from({ length: availableParallelism() }, worker));
   const inputs = jobs.map(({ source }) => objects.get(source)!);
-  const linking = [...(what.library ? ["-shared"] : []), "-pthread", "-ldl"];
+  // A library keeps to its own functions, the instrumented ones above all, whatever loads it has.
+  const linking = [
+    ...(what.library
+      ? ["-shared", "-static-libgcc", "-static-libstdc++"].concat(
+          "-Wl,--exclude-libs,ALL,-Bsymbolic,-z,nodelete",
+        )
+      : []),
+    ..."-pthread -ldl".split(" "),
+  ];
   const variant = `${what.name}-${architecture}${what.checks ? "-checked" : ""}`;
   const made = join(folder, what.library ? `${variant}.so` : variant);
   return keep(made, [version, ...inputs, ...linking].join(" "), async (output) => {

@@ -13,11 +13,11 @@ namespace {
 using emulated::Thread;
 
 void told(const void* p, size_t bytes, bool isWrite, const void* code) {
-  Thread* thread = emulated::self();
-  // The host's part of a file of kernels is told of, too.
-  if (!thread) return;
-  if (emulated::isLocal(p)) return emulated::checkLocal(*thread, p, code);
-  emulated::checkAccess(*thread, p, bytes, isWrite, code, {});
+  // The host's part of a file of kernels is told of, too, on whatever thread it runs.
+  if (!emulated::isLocal(__builtin_frame_address(0))) return;
+  Thread& thread = *emulated::self();
+  if (emulated::isLocal(p)) return emulated::checkLocal(thread, p, code);
+  emulated::checkAccess(thread, p, bytes, isWrite, code, {});
 }
 
 }  // namespace
@@ -54,10 +54,12 @@ struct SourceOfMismatch {
   unsigned line, column;
 };
 void __ubsan_handle_type_mismatch_v1(const SourceOfMismatch* source, void* p) {
-  if (emulated::self())
+  if (emulated::isLocal(__builtin_frame_address(0)))
     emulated::fail("misaligned: uses " + emulated::whereIs(p) +
                    emulated::at(emulated::Site{"", source->file, int(source->line)}) +
                    ", which is no multiple of its type's alignment");
 }
 
 }  // extern "C"
+
+#pragma GCC visibility pop

@@ -78,6 +78,7 @@ std::string giveBack(void* memory) {
   const std::string broken = fenceOf(*a);
   a->live = false;
   a->shadow.reset();
+  a->written = {};
   liveBytes -= a->bytes;
   // The pages go back to the system, the addresses do not.
   mmap(a->pages, a->span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
