@@ -1,8 +1,8 @@
 // # The GPU's half of gpu.h
 //
-// Thin wrappers over PTX instructions, and the host's calls of the CUDA runtime. What an architecture
-// lacks is either done without (cp.async becomes a load and a store) or traps; a kernel asks GPU_ARCH
-// first. Source for operands and layouts: PTX ISA 9.0.
+// Thin wrappers over PTX instructions, and the host's calls of the CUDA runtime. What an
+// architecture lacks is either done without (cp.async becomes a load and a store) or traps; a
+// kernel asks GPU_ARCH first. Source for operands and layouts: PTX ISA 9.0.
 
 #pragma once
 
@@ -195,7 +195,8 @@ __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&r)[4], const void* 
 
 // ## cp.async: from device to shared memory, past the registers
 //
-// Copies `valid` bytes and fills up to N with zeros; `valid` is 0 or N where a kernel is to run on sm_75.
+// Copies `valid` bytes and fills up to N with zeros; `valid` is 0 or N where a kernel is to run on
+// sm_75.
 
 template <int N>
 __device__ __forceinline__ void cp_async(void* to, const void* from, int valid) {

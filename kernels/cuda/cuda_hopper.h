@@ -1,8 +1,8 @@
 // # The GPU's half of gpu.h, for sm_90a
 //
-// Barriers in shared memory that count bytes, tiles fetched by the tensor memory accelerator (TMA), and
-// products by a warpgroup of 128 threads (wgmma) that read their operands from shared memory. Elsewhere
-// these compile to nothing: a kernel asks GPU_SM90A first. Source: PTX ISA 9.0.
+// Barriers in shared memory that count bytes, tiles fetched by the tensor memory accelerator (TMA),
+// and products by a warpgroup of 128 threads (wgmma) that read their operands from shared memory.
+// Elsewhere these compile to nothing: a kernel asks GPU_SM90A first. Source: PTX ISA 9.0.
 
 #pragma once
 
@@ -119,7 +119,8 @@ __device__ __forceinline__ void tma_load_4d(void* to, const TensorMap* map, int 
 // ## Where wgmma finds a matrix
 //
 // A descriptor holds the address in shared memory, the two strides between groups of eight rows or
-// columns, in bytes, and how the bytes are swizzled: 0 not, 1 within 128 bytes, 2 within 64, 3 within 32.
+// columns, in bytes, and how the bytes are swizzled: 0 not, 1 within 128 bytes, 2 within 64, 3
+// within 32.
 
 __device__ __forceinline__ uint64_t wgmma_desc(const void* matrix, uint32_t leading, uint32_t stride,
                                                int swizzle) {
@@ -130,9 +131,9 @@ __device__ __forceinline__ uint64_t wgmma_desc(const void* matrix, uint32_t lead
 
 // ## wgmma: D (64×64) = A·B, or D + A·B
 //
-// wgmma_arrive, products, wgmma_commit, wgmma_wait; in between, nobody touches the accumulators. Warp w
-// has rows 16w to 16w + 15; d[4j + v] of a lane is what d[v] of mma.sync is, in columns 8j to 8j + 7.
-// float32 operands are cut to TF32, not rounded.
+// wgmma_arrive, products, wgmma_commit, wgmma_wait; in between, nobody touches the accumulators.
+// Warp w has rows 16w to 16w + 15; d[4j + v] of a lane is what d[v] of mma.sync is, in columns 8j
+// to 8j + 7. float32 operands are cut to TF32, not rounded.
 
 __device__ __forceinline__ void wgmma_arrive() {
 #if GPU_SM90A

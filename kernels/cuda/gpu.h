@@ -1,8 +1,9 @@
 // # What a kernel is written in
 //
-// The one header that kernels include. nvcc makes device code of them (cuda_dev.h); with GPU_EMU defined,
-// a C++20 compiler makes code for the emulated device (../emulated/language.h), which checks what it
-// runs. Both give the same names, and whatever a kernel uses beyond plain C++ is among them:
+// The one header that kernels include. nvcc makes device code of them (cuda_dev.h); with GPU_EMU
+// defined, a C++20 compiler makes code for the emulated device (../emulated/language.h), which
+// checks what it runs. Both give the same names, and whatever a kernel uses beyond plain C++ is
+// among them:
 //
 //     GPU_KERNEL(threads[, blocks per multiprocessor]) name(arguments by value) { … }
 //     GPU_SHARED(float[64][20], tile);       shared memory of fixed size, one for each block
@@ -10,11 +11,11 @@
 //     gpu::launch(kernel, "name", grid, block, sharedBytes, stream, arguments…)
 //
 // Rules that make one source serve both: multiply-adds that are to be fused are written fmaf; no
-// assembly outside cuda_dev.h; no memcpy on device memory; no float atomics, whose order is nobody's;
-// launches are calls, so that the host's side is plain C++.
+// assembly outside cuda_dev.h; no memcpy on device memory; no float atomics, whose order is
+// nobody's; launches are calls, so that the host's side is plain C++.
 //
-// Every function that can fail returns nullptr or a message, which stays valid until the thread's next
-// call. An emulated launch names kernel, block, thread and source line.
+// Every function that can fail returns nullptr or a message, which stays valid until the thread's
+// next call. An emulated launch names kernel, block, thread and source line.
 
 #pragma once
 

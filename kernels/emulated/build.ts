@@ -1,7 +1,8 @@
 // # Building for the emulated device
 //
-// Compiles kernels, and what calls them, for the emulated device, with whatever C++ compiler there is.
-// An object is kept beside the list of files that went into it, and made again when one has changed.
+// Compiles kernels, and what calls them, for the emulated device, with whatever C++ compiler there
+// is. An object is kept beside the list of files that went into it, and made again when one has
+// changed.
 
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";

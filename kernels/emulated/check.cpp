@@ -1,18 +1,18 @@
 // # The check build's judgement
 //
-// Two accesses to the same bytes, one of them a write, must be ordered, or they race; whether a given
-// schedule shows it does not matter. What orders accesses of one block are barriers: of the whole
-// block, which begin a new epoch, and of some threads or a warp, at which each learns what the others
-// knew. So every thread has a clock: of each agent, the time up to which its accesses lie before this
-// thread's next. Shuffles and votes order nothing, as on a GPU. Blocks of one launch are never
-// ordered; launches are.
+// Two accesses to the same bytes, one of them a write, must be ordered, or they race; whether a
+// given schedule shows it does not matter. What orders accesses of one block are barriers: of the
+// whole block, which begin a new epoch, and of some threads or a warp, at which each learns what
+// the others knew. So every thread has a clock: of each agent, the time up to which its accesses
+// lie before this thread's next. Shuffles and votes order nothing, as on a GPU. Blocks of one
+// launch are never ordered; launches are.
 //
-// What happens asynchronously has agents of its own, which are heard of by waiting for them. And what
-// TMA or wgmma touch goes another way to shared memory than ordinary stores: after those, a fence
-// must stand, so the last fence of each thread is heard of like an agent's time.
+// What happens asynchronously has agents of its own, which are heard of by waiting for them. And
+// what TMA or wgmma touch goes another way to shared memory than ordinary stores: after those, a
+// fence must stand, so the last fence of each thread is heard of like an agent's time.
 //
-// Where a cell of memory has one reader its access is kept, where it has several all of them are: the
-// method of Flanagan and Freund, FastTrack, 2009, with epochs that barriers make almost free.
+// Where a cell of memory has one reader its access is kept, where it has several all of them are:
+// the method of Flanagan and Freund, FastTrack, 2009, with epochs that barriers make almost free.
 
 #include <link.h>
 
@@ -206,8 +206,8 @@ bool conflicts(const Now& now, const Access& earlier) {
   return earlier.serial != block.serial || !isBefore(earlier, now.observer);
 }
 
-// Once a cell has a list, its last entry is the latest read. What lies before a read need not be kept:
-// a write that comes after that read comes after those, too.
+// Once a cell has a list, its last entry is the latest read. What lies before a read need not be
+// kept: a write that comes after that read comes after those, too.
 void recordRead(const Now& now, Cell& cell) {
   Access& last = cell.read;
   // A read by another block of the launch already forbids every write that may still come.
@@ -294,7 +294,8 @@ Allocation* findAllocation(const char* p) {
 }
 
 void accessDevice(const Now& now, Allocation& a, const char* p, size_t bytes) {
-  if (!a.live || p < a.start || p + bytes > a.start + a.bytes) fail("out of bounds: " + deed(now, p));
+  if (!a.live || p < a.start || p + bytes > a.start + a.bytes)
+    fail("out of bounds: " + deed(now, p));
   const size_t offset = size_t(p - a.start);
   for (size_t i = offset; i < offset + bytes; i++) {
     if ((!now.isWrite || now.access.isAtomic) && !a.written[i])

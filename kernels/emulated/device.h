@@ -1,15 +1,16 @@
 // # The emulated device, as its host and the kernel language see it
 //
-// One block runs at a time, on the caller's thread; its threads are fibers, each with a stack of its
-// own, and one runs until it has to wait. What runs next, and when an asynchronous copy lands, is a
-// choice that a GPU is free to make in any way; here `Settings` makes it, from a seed. So a kernel
-// that needs one particular order meets another one, the same on every run.
+// One block runs at a time, on the caller's thread; its threads are fibers, each with a stack of
+// its own, and one runs until it has to wait. What runs next, and when an asynchronous copy lands,
+// is a choice that a GPU is free to make in any way; here `Settings` makes it, from a seed. So a
+// kernel that needs one particular order meets another one, the same on every run.
 //
-// A launch that does what a kernel must not do ends at once, with a message that names kernel, block,
-// thread and source line. Two builds differ in what they see. The plain one is fast and sees what
-// hits a guard page, a NaN or an impossible meeting of threads. The check build (EMULATED_CHECK=1, its
-// kernels compiled with -fsanitize=thread) is told of every access to memory, and reports each
-// race, each access out of bounds and each read of what nothing wrote, whatever the schedule.
+// A launch that does what a kernel must not do ends at once, with a message that names kernel,
+// block, thread and source line. Two builds differ in what they see. The plain one is fast and sees
+// what hits a guard page, a NaN or an impossible meeting of threads. The check build
+// (EMULATED_CHECK=1, its kernels compiled with -fsanitize=thread) is told of every access to
+// memory, and reports each race, each access out of bounds and each read of what nothing wrote,
+// whatever the schedule.
 
 #pragma once
 

@@ -1,8 +1,8 @@
 // # The emulated device reports slips
 //
-// faults.cu has a kernel for each kind of slip, and its correct twin; models.cu tries each instruction
-// against its documentation. Both run here in several schedules, in the plain build and in the one that
-// judges every access.
+// faults.cu has a kernel for each kind of slip, and its correct twin; models.cu tries each
+// instruction against its documentation. Both run here in several schedules, in the plain build and
+// in the one that judges every access.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";

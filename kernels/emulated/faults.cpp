@@ -1,8 +1,8 @@
 // # Runs each slip, and its correct twin
 //
 // Arguments are settings of the emulated device. For each of them and each kernel, one line: the
-// settings, the kernel's name, `broken` or `correct`, and what was said: a message, `wrong result` or
-// nothing. Columns are separated by tabs.
+// settings, the kernel's name, `broken` or `correct`, and what was said: a message, `wrong result`
+// or nothing. Columns are separated by tabs.
 
 #include <cstdio>
 #include <cstring>

@@ -1,8 +1,8 @@
 // # Kernels with a slip
 //
-// Each kernel sums the 128 numbers of its block, in two versions: a correct one, and one with a slip
-// of a kind that people make. emulated.spec.ts holds that the emulated device reports every slip, and
-// nothing else. One thread = one number; the sum of a block is y[blockIdx.x].
+// Each kernel sums the 128 numbers of its block, in two versions: a correct one, and one with a
+// slip of a kind that people make. emulated.spec.ts holds that the emulated device reports every
+// slip, and nothing else. One thread = one number; the sum of a block is y[blockIdx.x].
 
 #include "faults.h"
 
@@ -490,8 +490,8 @@ GPU_KERNEL(size) loadTooEarly(GPU_GRID_CONSTANT const gpu::TensorMap map, float*
 
 // ## Tensor cores of a warpgroup
 //
-// A is 64×8: the block's numbers in sixteen rows, and zeros. B is 8×64, all ones. So each column of the
-// product holds the sums of A's rows.
+// A is 64×8: the block's numbers in sixteen rows, and zeros. B is 8×64, all ones. So each column of
+// the product holds the sums of A's rows.
 
 constexpr int numbersOfA = 64 * 8, numbersOfB = 8 * 64;
 

@@ -1,7 +1,8 @@
 // # Fibers
 //
 // A switch saves what the calling convention says a function keeps, and changes the stack pointer:
-// some ten instructions. The C library's swapcontext would also call the kernel, at ten times the time.
+// some ten instructions. The C library's swapcontext would also call the kernel, at ten times the
+// time.
 
 #include <sys/mman.h>
 

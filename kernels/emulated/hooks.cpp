@@ -1,8 +1,8 @@
 // # Told of every access
 //
-// -fsanitize=thread makes the compiler put a call before each access to memory. Its own library is not
-// linked into the check build; these functions take its place, and ask check.cpp. Hidden, so that
-// they are nobody else's even in a program that uses that library itself.
+// -fsanitize=thread makes the compiler put a call before each access to memory. Its own library is
+// not linked into the check build; these functions take its place, and ask check.cpp. Hidden, so
+// that they are nobody else's even in a program that uses that library itself.
 
 #include "machine.h"
 

@@ -1,10 +1,10 @@
 // # What sm_90 adds: barriers that count bytes, TMA, wgmma
 //
-// A TMA load lands at once, or when nobody could go on without it, or in between; a product is done at
-// once or when it is waited for. Until then what they are to fill holds NaNs. Not modelled: clusters,
-// setmaxnreg, TMA's im2col mode and stores. How shared memory is swizzled, and where descriptors find
-// a matrix, is as the documentation has it: models.cu is to be run on a GPU before it is relied on.
-// Source: PTX ISA 9.0, mbarrier, tensor maps, and the canonical layouts of wgmma.
+// A TMA load lands at once, or when nobody could go on without it, or in between; a product is done
+// at once or when it is waited for. Until then what they are to fill holds NaNs. Not modelled:
+// clusters, setmaxnreg, TMA's im2col mode and stores. How shared memory is swizzled, and where
+// descriptors find a matrix, is as the documentation has it: models.cu is to be run on a GPU before
+// it is relied on. Source: PTX ISA 9.0, mbarrier, tensor maps, and the canonical layouts of wgmma.
 
 #include <bit>
 #include <cmath>

@@ -1,9 +1,9 @@
 // # Instructions
 //
-// Tensor cores, matrix loads, asynchronous copies, and where shared memory lies. A fragment's layout is
-// as PTX has it, with g = lane / 4 and t = lane % 4; the sums are float32, one fused multiply-add after
-// the other. The hardware's own sums are undocumented, but no worse than the bounds that tests use.
-// Source: PTX ISA 9.0, sections on mma, ldmatrix and cp.async.
+// Tensor cores, matrix loads, asynchronous copies, and where shared memory lies. A fragment's
+// layout is as PTX has it, with g = lane / 4 and t = lane % 4; the sums are float32, one fused
+// multiply-add after the other. The hardware's own sums are undocumented, but no worse than the
+// bounds that tests use. Source: PTX ISA 9.0, sections on mma, ldmatrix and cp.async.
 
 #include <bit>
 #include <cmath>
@@ -187,8 +187,8 @@ void loadMatrices(uint32_t* fragment, const void* row, bool transposed, Site sit
 
 // ## Asynchronous copies
 //
-// A copy may land at once or when it is waited for; until then shared memory holds NaNs, which whoever
-// reads too early meets.
+// A copy may land at once or when it is waited for; until then shared memory holds NaNs, which
+// whoever reads too early meets.
 
 namespace {
 

@@ -1,7 +1,8 @@
 // # The emulated device's half of gpu.h
 //
-// CUDA's kernel language for a C++20 compiler: names, small types and thin calls. Everything that has
-// state is on the other side of device.h, in files that are never compiled with the kernels' flags.
+// CUDA's kernel language for a C++20 compiler: names, small types and thin calls. Everything that
+// has state is on the other side of device.h, in files that are never compiled with the kernels'
+// flags.
 
 #pragma once
 
@@ -28,7 +29,8 @@
 #define __align__(bytes) alignas(bytes)
 #define GPU_KERNEL(...) void
 #define GPU_GRID_CONSTANT
-// Each place in the source, and each instantiation of a template, has a type and so a key of its own.
+// Each place in the source, and each instantiation of a template, has a type and so a key of its
+// own.
 #define GPU_SHARED(type, name) auto& name = emulated::shared<gpu::Type<type>, decltype([] {})>()
 #define GPU_DYN_SHARED(name) unsigned char* const name = emulated::dynamicShared()
 

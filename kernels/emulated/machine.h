@@ -1,9 +1,9 @@
 // # Inside the emulated device
 //
-// What its parts share. fibers.cpp switches stacks, memory.cpp holds device memory, schedule.cpp runs
-// blocks and says who runs next, meet.cpp lets threads meet in barriers and warp operations,
-// instructions.cpp multiplies matrices and copies asynchronously, hopper.cpp has what sm_90 adds, streams.cpp keeps what is put into
-// streams, check.cpp judges each access in the check build.
+// What its parts share. fibers.cpp switches stacks, memory.cpp holds device memory, schedule.cpp
+// runs blocks and says who runs next, meet.cpp lets threads meet in barriers and warp operations,
+// instructions.cpp multiplies matrices and copies asynchronously, hopper.cpp has what sm_90 adds,
+// streams.cpp keeps what is put into streams, check.cpp judges each access in the check build.
 
 #pragma once
 

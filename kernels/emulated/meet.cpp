@@ -1,10 +1,10 @@
 // # Where threads meet
 //
-// Barriers of a block, operations of a warp, and atomics. A thread that comes to a meeting waits until
-// all are there; the last one acts for all. Threads that have returned are not waited for, as on a
-// GPU from sm_70 on. Threads that meet in two different places are reported: for warps it is undefined
-// what then happens, for __syncthreads it is a sign that some took another way. Named barriers are for
-// meeting in different places; their threads must agree how many they are.
+// Barriers of a block, operations of a warp, and atomics. A thread that comes to a meeting waits
+// until all are there; the last one acts for all. Threads that have returned are not waited for, as
+// on a GPU from sm_70 on. Threads that meet in two different places are reported: for warps it is
+// undefined what then happens, for __syncthreads it is a sign that some took another way. Named
+// barriers are for meeting in different places; their threads must agree how many they are.
 
 #include <algorithm>
 #include <atomic>
@@ -18,7 +18,9 @@ namespace emulated {
 
 namespace {
 
-bool samePlace(Site a, Site b) { return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0); }
+bool samePlace(Site a, Site b) {
+  return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0);
+}
 
 // ## Barriers
 
@@ -78,8 +80,8 @@ void syncNamed(int barrier, int threads, Site site) {
 
 // ## Warps
 //
-// Lanes that name the same mask meet. Those of a smaller mask may be on their way to a meeting of all,
-// where the others already wait.
+// Lanes that name the same mask meet. Those of a smaller mask may be on their way to a meeting of
+// all, where the others already wait.
 
 namespace {
 
@@ -267,7 +269,8 @@ template <class T>
 T apply(Atomic kind, T* where, T operand, T compare) {
   const T old = *where;
   switch (kind) {
-    case Atomic::add: *where = T(std::make_unsigned_t<T>(old) + std::make_unsigned_t<T>(operand)); break;
+    // What runs over wraps around.
+    case Atomic::add: *where = T(uint64_t(old) + uint64_t(operand)); break;
     case Atomic::min: *where = std::min(old, operand); break;
     case Atomic::max: *where = std::max(old, operand); break;
     case Atomic::exchange: *where = operand; break;

@@ -1,9 +1,9 @@
 // # Device memory
 //
 // Each allocation has pages of its own, between pages that nobody may touch, and ends at the end of
-// its last page: one element too far is a fault. What rounding leaves on either side is filled with a
-// pattern that is looked at after every launch. Freed memory stays untouchable for a while, so that
-// its use is seen, too. Fresh memory holds NaNs.
+// its last page: one element too far is a fault. What rounding leaves on either side is filled with
+// a pattern that is looked at after every launch. Freed memory stays untouchable for a while, so
+// that its use is seen, too. Fresh memory holds NaNs.
 
 #include <sys/mman.h>
 

@@ -1,11 +1,11 @@
 // # Does the emulated device do what a GPU does?
 //
-// A program for both: it runs each instruction of gpu.h on numbers so small that every sum is exact, and
-// compares with what the documentation of the instruction says, written here a second time and in
-// another way: fragments as strides from lane and register to place. One line for each model: its
-// name, a tab, and `ok` or what differs. On a GPU, this validates the emulated device; without one,
-// it shows that device and documentation agree.
-// Source for the strides: CUTLASS 3.9, cute/atom/mma_traits_sm80.hpp.
+// A program for both: it runs each instruction of gpu.h on numbers so small that every sum is
+// exact, and compares with what the documentation of the instruction says, written here a second
+// time and in another way: fragments as strides from lane and register to place. One line for each
+// model: its name, a tab, and `ok` or what differs. On a GPU, this validates the emulated device;
+// without one, it shows that device and documentation agree. Source for the strides: CUTLASS 3.9,
+// cute/atom/mma_traits_sm80.hpp.
 
 #include <cstdio>
 #include <cstring>
@@ -140,8 +140,8 @@ GPU_KERNEL(32) roundTf32(const float* x, uint32_t* y) {
 
 // ## TMA and wgmma
 //
-// One product of 64×64 tiles that TMA brings, as deep as 128 bytes hold. What lies next to each other
-// in memory is k, or rows of A and columns of B; all swizzled within 128 bytes.
+// One product of 64×64 tiles that TMA brings, as deep as 128 bytes hold. What lies next to each
+// other in memory is k, or rows of A and columns of B; all swizzled within 128 bytes.
 
 constexpr int tileBytes = 64 * 128;
 
@@ -165,7 +165,8 @@ multiplyTiles(GPU_GRID_CONSTANT const gpu::TensorMap mapA, GPU_GRID_CONSTANT con
   float d[32];
   gpu::wgmma_arrive();
   for (int step = 0; step < 4; step++) {
-    // Along k, 32 bytes are one product's; sixteen rows of 128 bytes are, where k is the outer axis.
+    // Along k, 32 bytes are one product's; sixteen rows of 128 bytes are, where k is the outer
+    // axis.
     const uint64_t left = gpu::wgmma_desc(a + step * (rowsOfA ? 16 * 128 : 32), 1024, 1024, 1);
     const uint64_t right = gpu::wgmma_desc(b + step * (columnsOfB ? 16 * 128 : 32), 1024, 1024, 1);
     if constexpr (isTf32)

@@ -1,7 +1,7 @@
 // # What is remembered of each access
 //
-// The check build keeps, for each four bytes of shared and device memory, who wrote them last and who
-// has read them since. Accesses to parts of four bytes split what is remembered into bytes.
+// The check build keeps, for each four bytes of shared and device memory, who wrote them last and
+// who has read them since. Accesses to parts of four bytes split what is remembered into bytes.
 
 #pragma once
 

@@ -176,7 +176,8 @@ const char* copy(void* to, const void* from, size_t bytes, Stream* stream) {
   return answer(put(streamOf(stream), [=]() -> std::string {
     if (std::string error = outside("copy", from, bytes); !error.empty()) return error;
     if (std::string error = outside("copy", to, bytes); !error.empty()) return error;
-    if (const void* p = firstUnwritten(from, bytes)) return "copy: nothing wrote " + whereInMemory(p);
+    if (const void* p = firstUnwritten(from, bytes))
+      return "copy: nothing wrote " + whereInMemory(p);
     memmove(to, from, bytes);
     markWritten(to, bytes);
     return "";
@@ -206,7 +207,8 @@ std::string wrongLaunch(const char* name, dim3 grid, dim3 block, size_t sharedBy
     return kernel + format("blocks of %u × %u × %u threads; 1 to %u are allowed, at most 64 in z",
                            block.x, block.y, block.z, maxThreads);
   if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
-    return kernel + format("a grid of %u × %u × %u blocks; 1 to 2147483647 × 65535 × 65535 are allowed",
+    return kernel + format("a grid of %u × %u × %u blocks; "
+                           "1 to 2147483647 × 65535 × 65535 are allowed",
                            grid.x, grid.y, grid.z);
   if (sharedBytes > sharedLimit(architecture))
     return kernel + format("%zu bytes of dynamic shared memory; sm_%d has %zu", sharedBytes,
@@ -220,8 +222,8 @@ const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, 
                    Body body) {
   const std::shared_ptr<void> arguments(body.arguments, body.destroy);
   const Lock lock(device);
-  if (std::string error = wrongLaunch(name, grid, block, sharedBytes, body.architecture); !error.empty())
-    return answer(std::move(error));
+  std::string wrong = wrongLaunch(name, grid, block, sharedBytes, body.architecture);
+  if (!wrong.empty()) return answer(std::move(wrong));
   return answer(put(streamOf(stream), [=, kernel = std::string(name)] {
     Launch launch{kernel, grid, block, sharedBytes, body, body.architecture,
                   block.x * block.y * block.z, ""};
