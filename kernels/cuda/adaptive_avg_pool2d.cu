@@ -16,9 +16,7 @@ BothSpans partsOfImage(const Call& call, const Operand& x, const Operand& y) {
   call.options.pair("outputSize", 0, 1, size);
   require(size[0] >= 1 && size[1] >= 1, "outputSize is missing");
   call.want(y, {x.shape[0], x.shape[1], size[0], size[1]}, "output");
-  const auto along = [&](int axis) {
-    return Spans{static_cast<int>(x.shape[2 + axis]), static_cast<int>(size[axis]), 0, 1, 0, true};
-  };
+  const auto along = [&](int axis) { return Spans(x.shape[2 + axis], size[axis], 0, 1, 0, true); };
   return {along(0), along(1)};
 }
 

@@ -21,17 +21,15 @@ BothSpans spansOf(const Call& call, const Operand& x, const Operand& y) {
   call.options.pair("padding", 0, 0, padding);
   const bool ceilMode = call.options.flag("ceilMode", false);
   const bool includePad = call.options.flag("countIncludePad", true);
-  Spans spans[2];
+  std::vector<Spans> spans;
   for (int axis = 0; axis < 2; axis++) {
     require(2 * padding[axis] <= kernel[axis], "padding exceeds half of kernelSize");
     int64_t step = call.options.find("stride") ? stride[axis] : kernel[axis];
     const Window w{x.shape[2 + axis], 0, kernel[axis], step, 1, padding[axis]};
     out[axis] = places(w, ceilMode);
-    require(w.in + 2 * w.padding < 1 << 29, "the padded image is too large");
     // One place is never left.
     if (out[axis] == 1) step = 1;
-    spans[axis] = {static_cast<int>(w.in), static_cast<int>(out[axis]), static_cast<int>(w.taps),
-                   static_cast<int>(step), static_cast<int>(w.padding), includePad};
+    spans.push_back({w.in, out[axis], w.taps, step, w.padding, includePad});
   }
   call.want(y, {x.shape[0], x.shape[1], out[0], out[1]}, "output");
   return {spans[0], spans[1]};

@@ -302,8 +302,11 @@ GPU_KERNEL(S::THREADS, S::BLOCKS) slideKernel(Slide s) {
   GPU_DYN_SHARED(shared);
   GPU_SHARED(Term[PREPARED][STEP], terms);
   const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
-  const Class c = classOf(s, static_cast<int>(blockIdx.z));
+  // Shared, because registers are what is short.
+  GPU_SHARED(Class, c);
   const int thread = static_cast<int>(threadIdx.x);
+  if (thread == 0) c = classOf(s, static_cast<int>(blockIdx.z));
+  __syncthreads();
   const int mine = n0 + (s.quads ? thread % (S::N / 4) * 4 : thread % S::N);
   const bool exists = mine < s.pixels;
   const Position at = positionOf(s, exists ? mine : 0);

@@ -26,11 +26,17 @@ struct Scores {
   const float *x, *weight, *probabilities;
   const int64_t* labels;
   int classes, step, samples;
-  double smoothing, ignored;
+  Divider byStep;
+  /** What a label's own class gets, and every class. */
+  double own, every;
+  double ignored;
   bool mean;
 
   /** Where the scores of sample n begin. */
-  __device__ __forceinline__ int start(int n) const { return n / step * classes * step + n % step; }
+  __device__ __forceinline__ int start(int n) const {
+    const int outer = byStep(n);
+    return outer * classes * step + n - outer * step;
+  }
   __device__ __forceinline__ bool isIgnored(int n) const {
     return labels && static_cast<double>(labels[n]) == ignored;
   }
@@ -43,7 +49,7 @@ struct Scores {
   __device__ __forceinline__ double coefficient(int n, int c) const {
     const double t = labels ? (c == labels[n] ? 1 : 0)
                             : static_cast<double>(probabilities[start(n) + c * step]);
-    return weightOf(c) * ((1 - smoothing) * t + smoothing / static_cast<double>(classes));
+    return weightOf(c) * (own * t + every);
   }
   /** What sample n counts in the mean. */
   __device__ __forceinline__ double countOf(int n) const {
@@ -69,6 +75,7 @@ Arguments argumentsOf(const Call& call, size_t first) {
   const int64_t step = x.size(axis + 1, x.axes);
   s.classes = static_cast<int>(x.shape[axis]);
   s.step = static_cast<int>(step);
+  s.byStep = Divider(std::max<int64_t>(step, 1));
   s.samples = static_cast<int>((axis == 1 ? x.shape[0] : 1) * step);
   std::vector<int64_t> sampleShape;
   for (int i = 0; i < x.axes; i++)
@@ -83,7 +90,9 @@ Arguments argumentsOf(const Call& call, size_t first) {
     call.wantSame(target, x, "target");
   }
   call.want(weight, {s.classes}, "weight");
-  s.smoothing = call.options.number("labelSmoothing", 0);
+  const double smoothing = call.options.number("labelSmoothing", 0);
+  s.own = 1 - smoothing;
+  s.every = smoothing / static_cast<double>(s.classes);
   s.ignored = call.options.number("ignoreIndex", -100);
   const std::string reduction = call.options.text("reduction", "mean");
   const bool none = reduction == "none";

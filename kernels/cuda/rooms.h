@@ -18,7 +18,7 @@ namespace gpu_rooms {
 
 using Room = void (*)(Call& call, Queue& queue);
 
-/** Refuses tensors that are too large for 32 bits, then runs the room `name`; null if there is none. */
+/** The room `name`, which refuses tensors that are too large for 32 bits; null if there is none. */
 Room roomOf(const std::string& name);
 
 }  // namespace convnotes

@@ -23,11 +23,25 @@ struct Span {
 struct Spans {
   int in, out, taps, stride, padding;
   bool includePad;
+  Divider byIn, byOut, byStride;
+
+  Spans(int64_t in, int64_t out, int64_t taps, int64_t stride, int64_t padding, bool includePad)
+      : in(static_cast<int>(in)),
+        out(static_cast<int>(out)),
+        taps(static_cast<int>(taps)),
+        stride(static_cast<int>(stride)),
+        padding(static_cast<int>(padding)),
+        includePad(includePad),
+        byIn(std::max<int64_t>(in, 1)),
+        byOut(out),
+        byStride(stride) {
+    require(in + 2 * padding < 1 << 29 && (in + 1) * (out + 1) < int64_t{1} << 31,
+            "an axis of " + std::to_string(in) + " pixels is too long");
+  }
 
   __device__ __forceinline__ Span at(int i) const {
     if (taps == 0) {
-      const int begin = static_cast<int>(int64_t{i} * in / out);
-      const int end = static_cast<int>(((int64_t{i} + 1) * in + out - 1) / out);
+      const int begin = byOut(i * in), end = byOut((i + 1) * in + out - 1);
       return {begin, end, end - begin};
     }
     const int first = i * stride - padding, begin = first > 0 ? first : 0;
@@ -36,13 +50,13 @@ struct Spans {
   }
   /** The first and the last span that pixel v lies in; the first may be after the last. */
   __device__ __forceinline__ int first(int v) const {
-    if (taps == 0) return static_cast<int>(int64_t{v} * out / in);
+    if (taps == 0) return byIn(v * out);
     const int before = v + padding - taps + 1;
-    return before <= 0 ? 0 : (before + stride - 1) / stride;
+    return before <= 0 ? 0 : byStride(before + stride - 1);
   }
   __device__ __forceinline__ int last(int v) const {
-    if (taps == 0) return static_cast<int>(((int64_t{v} + 1) * out + in - 1) / in) - 1;
-    return min((v + padding) / stride, out - 1);
+    if (taps == 0) return byIn((v + 1) * out + in - 1) - 1;
+    return min(byStride(v + padding), out - 1);
   }
 };
 
@@ -87,7 +101,9 @@ GPU_KERNEL(REDUCE_THREADS) spanShares(SpanPair p, const float* dy, float* dx, in
   const float* gradient = dy + plane * p.rows.out * p.columns.out;
   const int lastRow = p.rows.last(h), lastColumn = p.columns.last(v);
   float sum = 0;
+#pragma unroll 1
   for (int row = p.rows.first(h); row <= lastRow; row++)
+#pragma unroll 1
     for (int column = p.columns.first(v); column <= lastColumn; column++)
       sum += gradient[row * p.columns.out + column] /
              (static_cast<float>(p.rows.at(row).count) *

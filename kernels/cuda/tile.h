@@ -90,7 +90,7 @@ __device__ __forceinline__ void multiplyStage(const float* as, const float* bs,
         for (int j = 0; j < J; j++) gpu::mma_m16n8k8_tf32(d[i][j], a[i], b[j]);
     }
   } else {
-#pragma unroll 4
+#pragma unroll 2
     for (int k = 0; k < STEP; k++) {
       float a[2 * I], b[2 * J];
 #pragma unroll
