@@ -198,6 +198,7 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
   });
   define("setattr", ([object, name, value]) => {
     if (object instanceof Instance) run.setAttribute(object, show(name), value);
+    else if (object instanceof Class) object.members.set(show(name), value);
     return null;
   });
   define("type", ([value]) => {

@@ -177,7 +177,8 @@ class Work {
       if (value === undefined || seen.has(value)) continue;
       const range = this.file.range(span.name);
       const candidate = (instance: Value, again: Candidate["again"], into: Candidate[]) => {
-        if (isModule(instance) && !instance.cls.name.endsWith("Loss"))
+        const runs = isModule(instance) && instance.cls.find("forward") !== undefined;
+        if (runs && !instance.cls.name.endsWith("Loss"))
           into.push({ name, range, span: span.whole, instance, again });
       };
       if (isModule(value)) {
@@ -306,7 +307,7 @@ class Work {
     const comment = fitted(fromComment(file, Math.max(0, before), span.end), wanted, count);
     if (comment !== null) return comment;
     if (wanted === null) return null;
-    const dataSet = wanted.open ? fitted(fromDataSet(file, wanted.channels), wanted, count) : null;
+    const dataSet = wanted.open ? fitted(fromDataSet(file, wanted), wanted, count) : null;
     return dataSet ?? this.#solve(instance, wanted, count);
   }
 

@@ -7,7 +7,7 @@ import type { NetworkInput, SourceRange } from "./analysis.js";
 import type { Failure, Interpreter } from "./interpreter.js";
 import { runOnce, type Sizes } from "./network.js";
 import type { SourceFile } from "./source.js";
-import { type Instance, modulesOf, TensorValue, Unknown } from "./values.js";
+import { type Instance, List, modulesOf, TensorValue, Unknown } from "./values.js";
 
 export interface Found {
   readonly inputs: readonly Sizes[];
@@ -42,9 +42,10 @@ const dataSets: readonly [name: RegExp, sizes: readonly number[]][] = [
 ];
 
 /** A data set of the file and the size that its images are brought to. */
-export function fromDataSet(file: SourceFile, channels: number): Found | null {
+export function fromDataSet(file: SourceFile, wanted: Wanted): Found | null {
   for (const [name, sizes] of dataSets) {
     const match = name.exec(file.text);
+    const channels = wanted.free === true ? sizes[0] : wanted.channels;
     if (match === null || sizes[0] !== channels) continue;
     const resize =
       /\b(?:Resize|CenterCrop|RandomCrop|RandomResizedCrop)\(\s*(?:size\s*=\s*)?[([]?\s*(\d+)|\bresize\s*=\s*(\d+)/.exec(
@@ -87,6 +88,11 @@ function sizesOf(values: readonly unknown[]): Sizes[] | null {
   const sizes: Sizes[] = [];
   for (const value of values) {
     if (value instanceof Unknown) return null;
+    if (value instanceof List) {
+      const parts = sizesOf(value.items);
+      if (parts?.length === value.items.length) sizes.push({ ...parts[0], parts });
+      continue;
+    }
     if (!(value instanceof TensorValue) || value.shape.length < 2) continue;
     sizes.push({ sizes: value.shape.slice(1), whole: value.tensor.dtype === "int64" });
   }
@@ -104,6 +110,8 @@ export interface Wanted {
   readonly whole?: boolean;
   /** Where nothing else is known. */
   readonly standard?: number;
+  /** Whether other numbers of channels will do as well. */
+  readonly free?: boolean;
 }
 
 export function wantedBy(run: Interpreter, module: Instance, inputs: number): Wanted | null {
@@ -122,7 +130,14 @@ export function wantedBy(run: Interpreter, module: Instance, inputs: number): Wa
       const axes = Number(/(\d)d$/.exec(name)?.[1] ?? 2);
       const square = (size: number) => [channels, ...new Array<number>(axes).fill(size)];
       const standard = name.startsWith("ConvTranspose") ? 1 : undefined;
-      return { sizes: square, channels, open: true, ...(standard ? { standard } : {}) };
+      const x = given.at(0);
+      // A lazy layer takes what comes; and what comes here may be a part of the input.
+      const isPart = x instanceof TensorValue && x.shape.length > 1 && x.shape[1] !== 3;
+      const free = layer.lazy !== null || isPart;
+      return {
+        ...{ sizes: square, channels, open: true, free },
+        ...(standard ? { standard } : {}),
+      };
     }
     const features = of("in_features");
     if (features !== null) {
@@ -167,9 +182,18 @@ export function solve(run: Interpreter, module: Instance, wanted: Wanted, inputs
     passes.set(size, known);
     return known;
   };
-  const fits = (size: number) => pass(size).failure === null;
+  const fits = (size: number) => pass(size).failure === null && !pass(size).raised;
   const size = customary.find(fits);
-  if (size === undefined) return unfit(pass, at);
+  if (size === undefined) {
+    const others = wanted.free === true ? [1, 2, 3, 4, 6, 8] : [];
+    for (const channels of others) {
+      const sizes = (side: number) => [channels, ...wanted.sizes(side).slice(1)];
+      const other = solve(run, module, { ...wanted, channels, sizes, free: false }, inputs);
+      const ends = runOnce(run, module, other.inputs, 2, false);
+      if (ends.failure === null && !ends.raised) return other;
+    }
+    return unfit(pass, at);
+  }
   const small = wanted.channels === 1 ? 28 : 32;
   if (size === 224 && [small, 97, 160, 448].every(fits)) {
     // Any size will do. Where little is pooled away, the network is one for small images.

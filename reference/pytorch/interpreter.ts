@@ -5,13 +5,13 @@
 // cannot follow becomes unknown, with the reason, and the rest goes on. Nothing else is executed, and
 // steps, depth, sizes and time are bounded.
 
-import { zeros } from "../create.js";
 import { ShapeError } from "../errors.js";
 import type { Neighbour, SourceRange } from "./analysis.js";
 import type { Argument, ClassNode, Clause, Expr, Parameter, Span, Stmt } from "./ast.js";
 import { binary, compare, index, iterate, sliced, unary } from "./arithmetic.js";
 import { builtins } from "./builtins.js";
-import { NotKnown, truth } from "./layers.js";
+import { NotKnown, ownParameters, truth } from "./layers.js";
+import { library } from "./library.js";
 import { enumerated, formatted, removeModule } from "./objects.js";
 import type { PythonParser } from "./parse.js";
 import { SourceFile } from "./source.js";
@@ -71,6 +71,8 @@ export interface Recorder {
   begin(): void;
   layer(module: Instance, inputs: readonly Value[], output: Value, call: SourceRange): void;
   assign(range: SourceRange, value: Value): void;
+  /** Runs what is not to be shown nor counted. */
+  aside<T>(body: () => T): T;
 }
 
 /** A module that was called from outside of all modules. */
@@ -218,6 +220,12 @@ export class Interpreter {
   #import(module: string, from: SourceFile): Value {
     const known = modules(this).get(module);
     if (known !== undefined) return known;
+    // torchvision.ops.misc has what torchvision.ops has.
+    const packaged = [...library.keys()].find((name) => `${module}.`.startsWith(`${name}.`));
+    if (packaged !== undefined) {
+      const members = this.libraryMembers(packaged);
+      return new Namespace(module, (name) => members.get(name));
+    }
     const document = this.#neighbour?.(module, from.name) ?? null;
     if (document === null) return new Unknown(`the package ${module} is not followed`);
     let globals = this.#files.get(document.file);
@@ -233,6 +241,16 @@ export class Interpreter {
       (name) => own.get(name),
       () => own.entries(),
     );
+  }
+
+  /** What a package of our library defines. */
+  libraryMembers(name: string): Scope {
+    const known = this.#files.get(name);
+    if (known !== undefined) return known;
+    const text = library.get(name) ?? "";
+    const file = SourceFile.of({ file: name, language: "python", text });
+    libraryFiles.add(file);
+    return this.runFile(file, this.#parser.parse(name, text).body, name);
   }
 
   // ## Statements
@@ -281,9 +299,10 @@ export class Interpreter {
           return this.#block(this.truth(test) ? statement.then : statement.else, frame);
         // Nobody knows which way it goes: not into an exception, and not out of the function.
         const leaves = (body: readonly Stmt[]) => /^(raise|return)$/.test(body.at(-1)?.kind ?? "");
-        if (leaves(statement.then) && !leaves(statement.else))
-          return this.#block(statement.else, frame);
-        return this.#block(statement.then, frame);
+        const [yes, no] = [statement.then, statement.else];
+        if (leaves(yes) && !leaves(no)) return this.#block(no, frame);
+        const decided = this.recorder === null || (leaves(no) && !leaves(yes));
+        return decided ? this.#block(yes, frame) : this.#fork(yes, no, asUnknown(test), frame);
       }
       case "for": {
         const items = iterate(this, this.evaluate(statement.iterable, frame));
@@ -367,6 +386,47 @@ export class Interpreter {
       case "broken":
         return Signal.None;
     }
+  }
+
+  /** Goes both ways. What both agree on is known; the first way is the one that is shown. */
+  #fork(yes: readonly Stmt[], no: readonly Stmt[], why: Unknown, frame: Frame): Signal {
+    const { locals } = frame;
+    const before = [...locals];
+    const restore = (scope: Iterable<[string, Value]>) => {
+      locals.clear();
+      for (const pair of scope) locals.set(...pair);
+    };
+    const way = (body: readonly Stmt[]) => {
+      const signal = this.#block(body, frame);
+      return { signal, locals: new Map(locals), returned: this.#returned };
+    };
+    let first;
+    try {
+      first = way(yes);
+    } catch (error) {
+      if (!(error instanceof Failure || error instanceof Raised)) throw error;
+      // It did not go that way.
+      restore(before);
+      return this.#block(no, frame);
+    }
+    restore(before);
+    let second;
+    try {
+      second = this.recorder?.aside(() => way(no));
+    } catch (error) {
+      if (!(error instanceof Failure || error instanceof Raised)) throw error;
+    }
+    restore(first.locals);
+    this.#returned = first.returned;
+    if (second === undefined || first.signal !== second.signal) return first.signal;
+    const { reason } = why;
+    if (first.signal === Signal.Return)
+      this.#returned = joinedValue(first.returned, second.returned, reason);
+    for (const [name, value] of second.locals) {
+      const own = locals.get(name);
+      locals.set(name, own === undefined ? value : joinedValue(own, value, reason));
+    }
+    return first.signal;
   }
 
   #raised(value: Value): Raised {
@@ -591,6 +651,7 @@ export class Interpreter {
   }
 
   #note(target: Expr, value: Value, frame: Frame): void {
+    if (libraryFiles.has(frame.file)) return;
     if (this.recorder !== null && (value instanceof TensorValue || value instanceof Unknown))
       this.recorder.assign(frame.file.range(target), value);
   }
@@ -822,11 +883,26 @@ export class Interpreter {
       const { cls } = object;
       const computed = cls.find("__getattr__");
       if (computed instanceof Fn) return this.callFunction(computed, plainArgs([object, name]));
-      if (name === "__dict__") {
+      if (/^(__dict__|_modules|_parameters|_buffers)$/.test(name)) {
         const dict = new Dict();
-        for (const pair of object.attributes) dict.set(...pair);
+        for (const [key, value] of object.attributes) {
+          const isTensor = value instanceof TensorValue;
+          const fits =
+            name === "__dict__" ||
+            (name === "_modules"
+              ? isModule(value)
+              : isTensor && value.isParameter === (name === "_parameters"));
+          if (fits) dict.set(key, value);
+        }
         return dict;
       }
+      if (name === "__setattr__")
+        return new Native(name, ({ positional: [key, value = null] }) => {
+          this.setAttribute(object, show(key), value);
+          return null;
+        });
+      if (name === "__getattr__" || name === "__getattribute__")
+        return new Native(name, ({ positional: [key] }) => this.attribute(object, show(key)));
       if (isModule(object)) return this.#layerAttribute(object, name);
       return new Unknown(`${cls.name} has no attribute ${name} that is known`);
     }
@@ -836,7 +912,8 @@ export class Interpreter {
         const member = cls.members.get(name);
         if (member !== undefined) return this.#bind(object.self, cls, member);
       }
-      return name === "__init__" ? new Native("__init__", () => null) : new Unknown(`no ${name}`);
+      if (name === "__init__") return new Native(name, () => null);
+      return name === "__setattr__" ? this.attribute(object.self, name) : new Unknown(`no ${name}`);
     }
     if (object instanceof Class) {
       if (name === "__name__") return object.name;
@@ -865,14 +942,10 @@ export class Interpreter {
   #layerAttribute(object: Instance, name: string): Value {
     const { layer } = object;
     if (layer !== null) {
-      const parameters = layer.real === null ? [] : [...layer.real.namedParameters()];
-      const parameter = parameters.find(([key]) => key === name)?.[1];
-      if (parameter !== undefined) return new TensorValue(parameter, null, null, true);
+      const parameter = ownParameters(object).find(([key]) => key === name)?.[1];
+      if (parameter !== undefined) return parameter;
       const setting = object.settings?.get(name);
       if (setting !== undefined) return setting;
-      const shape = layer.parameters.get(name);
-      if (shape !== undefined)
-        return new TensorValue(zeros(shape, { device: "meta" }), null, null, true);
       if (name === "bias") return null;
     }
     return new Unknown(`${object.cls.name} has no attribute ${name} that is known`);
@@ -881,10 +954,18 @@ export class Interpreter {
   // ## Calls
 
   #call(node: Extract<Expr, { kind: "call" }>, frame: Frame): Value {
-    const range = frame.file.range(node);
+    // What a package does in its own files is shown where the user calls it.
+    const range = libraryFiles.has(frame.file) ? this.site : frame.file.range(node);
     if (node.callee.kind === "name" && node.callee.name === "super") {
       const result = this.#super(node.args, frame);
       if (result !== null) return result;
+    }
+    if (node.callee.kind === "attribute" && node.callee.name === "save_hyperparameters") {
+      const object = this.evaluate(node.callee.object, frame);
+      for (const { name } of frame.fn?.parameters.slice(1) ?? [])
+        if (object instanceof Instance && name !== "")
+          this.setAttribute(object, name, frame.locals.get(name) ?? null);
+      return null;
     }
     if (node.callee.kind === "name" && /^(globals|locals|vars)$/.test(node.callee.name)) {
       const dict = new Dict();
@@ -950,7 +1031,10 @@ export class Interpreter {
           : this.#native(callee.fn, all, range);
       }
       if (callee instanceof Native) return this.#native(callee, args, range);
-      if (callee instanceof Class) return this.instantiate(callee, args, range);
+      if (callee instanceof Class) {
+        if (callee.file !== null && libraryFiles.has(callee.file)) this.site = range;
+        return this.instantiate(callee, args, range);
+      }
       if (callee instanceof Instance) {
         const method = callee.cls.find("__call__");
         if (isModule(callee)) return this.#enter(callee, args, range);
@@ -1072,7 +1156,12 @@ export class Interpreter {
     const unknown = inputs.find((input) => input instanceof Unknown);
     this.recorder?.begin();
     try {
-      output = unknown ?? layer.forward(inputs, this);
+      if (unknown === undefined && module.lazy !== null && layer === module.lazy.waiting) {
+        const made = module.lazy.make(inputs);
+        [module.layer, module.settings] = [made.layer, made.settings];
+        module.cls = module.lazy.becomes;
+      }
+      output = unknown ?? module.layer!.forward(inputs, this);
     } catch (error) {
       if (error instanceof ShapeError) throw new Failure(error, site, module, inputs);
       if (!(error instanceof NotKnown)) throw error;
@@ -1089,6 +1178,22 @@ export class Interpreter {
     return { layer: module.layer, site: this.site };
   }
 }
+
+/** Of two values the one they are, or unknown. */
+function joinedValue(a: Value, b: Value, reason: string): Value {
+  if (a === b || a instanceof Unknown) return a;
+  if (a instanceof Float && b instanceof Float && a.value === b.value) return a;
+  const shape = (value: Value) => (value instanceof TensorValue ? value.shape.join() : null);
+  if (shape(a) !== null && shape(a) === shape(b)) return a;
+  if (a instanceof List && b instanceof List && a.items.length === b.items.length)
+    return new List(
+      a.items.map((item, i) => joinedValue(item, b.items[i], reason)),
+      a.kind,
+    );
+  return new Unknown(`it differs between the two ways of an if: ${reason}`);
+}
+
+const libraryFiles = new WeakSet<SourceFile>();
 
 const withSelf = (self: Value, args: Args): Args => ({
   ...args,

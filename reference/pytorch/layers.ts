@@ -13,6 +13,7 @@ import {
   Dict,
   type Field,
   Float,
+  type Instance,
   List,
   show,
   TensorValue,
@@ -102,9 +103,35 @@ export const truth = (value: Value): boolean => {
   return Boolean(value);
 };
 
+// ## Parameters
+
+const made = new WeakMap<Layer, Map<string, TensorValue>>();
+
+/** The parameters that a module itself has, by name; the same tensors at every call. */
+export function ownParameters({ layer, attributes }: Instance): [string, TensorValue][] {
+  const result: [string, TensorValue][] = [];
+  if (layer !== null && layer.parameters.size > 0) {
+    const known = made.get(layer) ?? new Map<string, TensorValue>();
+    made.set(layer, known);
+    const real = new Map(layer.real?.namedParameters() ?? []);
+    for (const [name, shape] of layer.parameters) {
+      // What the source has put in its place counts instead.
+      if (attributes.has(name)) continue;
+      const value =
+        known.get(name) ??
+        new TensorValue(real.get(name) ?? zeros(shape, { device: "meta" }), null, null, true);
+      known.set(name, value);
+      result.push([name, value]);
+    }
+  }
+  for (const [name, value] of attributes)
+    if (value instanceof TensorValue && value.isParameter) result.push([name, value]);
+  return result;
+}
+
 // ## Shapes
 
-const noParameters: ReadonlyMap<string, readonly number[]> = new Map();
+export const noParameters: ReadonlyMap<string, readonly number[]> = new Map();
 
 export function tensorOf(value: Value | undefined, what: string): TensorValue {
   if (value instanceof TensorValue) return value;
@@ -123,7 +150,7 @@ export function shaped(
   return new TensorValue(zeros(shape, { device: "meta" }), field);
 }
 
-function expectAxes(x: TensorValue, ...allowed: number[]): void {
+export function expectAxes(x: TensorValue, ...allowed: number[]): void {
   if (!allowed.includes(x.shape.length))
     throw new ShapeError(
       `the input must have ${allowed.join(" or ")} axes, but ${x.shape.length} arrive`,
@@ -133,7 +160,7 @@ function expectAxes(x: TensorValue, ...allowed: number[]): void {
     );
 }
 
-function expectSize(
+export function expectSize(
   x: TensorValue,
   axis: number,
   expected: number,
@@ -204,18 +231,18 @@ export function arithmeticOf(window: Window, input: readonly number[]): string[]
 
 // ## Printing
 
-const printed = (value: number | readonly number[]): string =>
+export const printed = (value: number | readonly number[]): string =>
   typeof value === "number" ? String(value) : show(tuple([...value]));
 
-const asTuple = (values: readonly number[]): string => show(tuple([...values]));
+export const asTuple = (values: readonly number[]): string => show(tuple([...values]));
 
-const flag = (value: boolean): string => (value ? "True" : "False");
+export const flag = (value: boolean): string => (value ? "True" : "False");
 
 // ## The table
 
 type Make = (s: Settings) => Layer;
 
-interface Entry {
+export interface Entry {
   readonly signature: string;
   readonly make: Make;
 }
@@ -243,7 +270,7 @@ function real(
 }
 
 /** A layer beyond the library. */
-const beyond = (
+export const beyond = (
   extra: string,
   forward: Layer["forward"],
   parameters: ReadonlyMap<string, readonly number[]> = noParameters,
@@ -251,7 +278,7 @@ const beyond = (
 ): Layer => ({ real: null, extra, parameters, forward, ...more });
 
 /** Element by element: the shape stays. */
-const pointwise = (name: string, extra: string, parameters = noParameters): Layer =>
+export const pointwise = (name: string, extra: string, parameters = noParameters): Layer =>
   beyond(
     extra,
     ([input], run) => {
@@ -442,6 +469,7 @@ function pool(axes: 1 | 2 | 3, kind: "Max" | "Avg"): Entry {
       const padding = s.axes("padding", axes);
       const dilation = kind === "Max" ? s.axes("dilation", axes) : kernel.map(() => 1);
       const ceilMode = s.bool("ceil_mode");
+      const indices = kind === "Max" && s.bool("return_indices");
       const showSizes = (name: string) =>
         name === "stride" && !strideGiven
           ? printed(s.sizes("kernel_size"))
@@ -475,18 +503,21 @@ function pool(axes: 1 | 2 | 3, kind: "Max" | "Avg"): Entry {
                 ...options,
                 countIncludePad: s.bool("count_include_pad"),
               });
-        return real(
-          module,
-          (x) => throughWindow(x.field, window),
-          (x) => expectAxes(x, 4),
-          { window, extra },
-        );
+        if (!indices)
+          return real(
+            module,
+            (x) => throughWindow(x.field, window),
+            (x) => expectAxes(x, 4),
+            { window, extra },
+          );
       }
       return beyond(extra, ([value], run) => {
         const x = tensorOf(value, "the input");
         expectAxes(x, axes + 2, axes + 1);
         const after = windowed(x.shape.slice(-axes), kernel, stride, padding, dilation, ceilMode);
-        return shaped([...x.shape.slice(0, -axes), ...after], null, run, `${kind}Pool${axes}d`);
+        const shape = [...x.shape.slice(0, -axes), ...after];
+        const y = shaped(shape, null, run, `${kind}Pool${axes}d`);
+        return indices ? tuple([y, shaped(shape, null, run, "indices")]) : y;
       });
     },
   };
@@ -544,35 +575,13 @@ const activation = (
 ): [string, Entry] => [name, { signature, make: (s) => pointwise(name, extra(s)) }];
 
 const inplace = (s: Settings): string => (s.bool("inplace") ? "inplace=True" : "");
-const listed = (...parts: string[]): string => parts.filter((p) => p !== "").join(", ");
+export const listed = (...parts: string[]): string => parts.filter((p) => p !== "").join(", ");
 
 const libraryActivation = (name: string, make: () => nn.Module): [string, Entry] => [
   name,
   {
     signature: "inplace=False",
     make: (s) => real(make(), keep, undefined, { extra: inplace(s) }),
-  },
-];
-
-const padding2d = (name: string): [string, Entry] => [
-  name,
-  {
-    signature: name === "ConstantPad2d" ? "padding, value" : "padding",
-    make(s) {
-      const sides = s.axes("padding", 4);
-      const value = name === "ConstantPad2d" ? `, value=${show(s.get("value"))}` : "";
-      return beyond(`${printed(sides)}${value}`.replace(/^\[/, "("), ([input], run) => {
-        const x = tensorOf(input, "the input");
-        const [left, right, top, bottom] = sides;
-        const [h, w] = x.shape.slice(-2);
-        return shaped(
-          [...x.shape.slice(0, -2), h + top + bottom, w + left + right],
-          x.field,
-          run,
-          name,
-        );
-      });
-    },
   },
 ];
 
@@ -792,32 +801,6 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
     },
   ],
   [
-    "InstanceNorm2d",
-    {
-      signature:
-        "num_features, eps=1e-05, momentum=0.1, affine=False, track_running_stats=False, device=None, dtype=None",
-      make(s) {
-        const features = s.int("num_features");
-        const affine = s.bool("affine");
-        return beyond(
-          `${features}, eps=${show(s.get("eps"))}, momentum=${show(s.get("momentum"))}, ` +
-            `affine=${flag(affine)}, bias=${flag(affine)}, track_running_stats=${flag(s.bool("track_running_stats"))}`,
-          ([value], run) => {
-            const x = tensorOf(value, "the input");
-            expectAxes(x, 4, 3);
-            return shaped(x.shape, null, run, "InstanceNorm2d");
-          },
-          affine
-            ? new Map([
-                ["weight", [features]],
-                ["bias", [features]],
-              ])
-            : noParameters,
-        );
-      },
-    },
-  ],
-  [
     "LocalResponseNorm",
     {
       signature: "size, alpha=0.0001, beta=0.75, k=1.0",
@@ -941,7 +924,6 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
       make: (s) => pointwise("ChannelShuffle", `groups=${s.int("groups")}`),
     },
   ],
-  ...["ZeroPad2d", "ReflectionPad2d", "ReplicationPad2d", "ConstantPad2d"].map(padding2d),
   [
     "Embedding",
     {
@@ -1005,7 +987,13 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
     },
   ],
   ...["CrossEntropyLoss", "NLLLoss", "MSELoss", "L1Loss", "BCELoss", "BCEWithLogitsLoss"].map(loss),
-  ...["SmoothL1Loss", "KLDivLoss", "HuberLoss"].map(loss),
+  ...["SmoothL1Loss", "KLDivLoss", "HuberLoss", "CosineEmbeddingLoss", "TripletMarginLoss"].map(
+    loss,
+  ),
+  ...["PoissonNLLLoss", "HingeEmbeddingLoss", "MarginRankingLoss", "MultiLabelMarginLoss"].map(
+    loss,
+  ),
+  ...["MultiLabelSoftMarginLoss", "MultiMarginLoss", "SoftMarginLoss", "CTCLoss"].map(loss),
 ]);
 
 /** A layer whose settings are not known, or do not exist. */

@@ -20,7 +20,7 @@ import type {
   ValueHint,
 } from "./analysis.js";
 import { Failure, type Interpreter } from "./interpreter.js";
-import { arithmeticOf, type Layer } from "./layers.js";
+import { arithmeticOf, type Layer, ownParameters } from "./layers.js";
 import {
   type Field,
   Fn,
@@ -29,17 +29,21 @@ import {
   List,
   modulesOf,
   plainArgs,
+  Raised,
   show,
   TensorValue,
   Unknown,
   type Value,
 } from "./values.js";
+import { moduleClass } from "./torch.js";
 
 /** Sizes of one input, the batch's place first. */
 export interface Sizes {
   readonly sizes: readonly number[];
   /** Whether it holds whole numbers, such as words. */
   readonly whole?: boolean;
+  /** Where a list of tensors is given: all of them. */
+  readonly parts?: readonly Sizes[];
 }
 
 interface LayerRecord {
@@ -55,6 +59,10 @@ export interface Pass {
   readonly values: readonly { readonly range: SourceRange; readonly value: Value }[];
   readonly output: Value;
   readonly failure: Failure | null;
+  /** Whether the code itself refused, by an exception. */
+  readonly raised: boolean;
+  /** The layers that ran, also on ways that may not be taken. */
+  readonly touched: ReadonlySet<Instance>;
   readonly multiplyAdds: number;
 }
 
@@ -72,7 +80,12 @@ export function runOnce(
     extra: number;
   })[] = [];
   const values: { range: SourceRange; value: Value }[] = [];
+  const touched = new Set<Instance>();
+  const skipped: [from: number, to: number][] = [];
   let failure: Failure | null = null;
+  let raised = false;
+  for (const part of modulesOf(module).keys())
+    if (part.lazy !== null) [part.cls, part.layer] = [part.lazy.cls, part.lazy.waiting];
   const body = (stepsSoFar: () => number): Value => {
     let from = 0;
     let extra = 0;
@@ -82,22 +95,49 @@ export function runOnce(
         [from, extra] = [stepsSoFar(), run.extraMultiplyAdds];
       },
       layer(layer, given, output, call) {
+        touched.add(layer);
         layers.push({
           ...{ module: layer, inputs: given, output, call, from, to: stepsSoFar() },
           extra: run.extraMultiplyAdds - extra,
         });
       },
       assign: (range, value) => values.push({ range, value }),
+      aside(action) {
+        const outer = run.recorder;
+        const [start, products] = [stepsSoFar(), run.extraMultiplyAdds];
+        run.recorder = {
+          begin: () => {},
+          layer: (layer) => touched.add(layer),
+          assign: () => {},
+          aside: (inner) => inner(),
+        };
+        try {
+          return action();
+        } finally {
+          run.recorder = outer;
+          run.extraMultiplyAdds = products;
+          skipped.push([start, stepsSoFar()]);
+        }
+      },
     };
     run.site = module.definition ?? run.site;
     run.guessing = !counted;
-    const tensors = inputs.map(({ sizes, whole }) => {
+    const given = ({ sizes, whole, parts }: Sizes): Value => {
+      if (parts !== undefined) return new List(parts.map(given));
       const shape = [batch, ...sizes];
       const field: Field | null = shape.length === 4 ? { size: [1, 1], jump: [1, 1] } : null;
       return new TensorValue(zeros(shape, { dtype: whole ? "int64" : "float32" }), field);
-    });
+    };
+    const tensors = inputs.map(given);
     try {
-      return run.attempt(() => run.forward(module, plainArgs(tensors)));
+      return run.attempt(() => {
+        try {
+          return run.forward(module, plainArgs(tensors));
+        } catch (error) {
+          raised = error instanceof Raised;
+          throw error;
+        }
+      });
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       failure = error;
@@ -116,10 +156,11 @@ export function runOnce(
       ...rest,
       multiplyAdds: products(from, to) + extra,
     })),
-    values,
-    output: result,
-    failure,
-    multiplyAdds: products(0, graph?.nodes.length ?? 0) + run.extraMultiplyAdds,
+    ...{ values, output: result, failure, raised, touched },
+    multiplyAdds:
+      products(0, graph?.nodes.length ?? 0) -
+      skipped.reduce((sum, [from, to]) => sum + products(from, to), 0) +
+      run.extraMultiplyAdds,
   };
 }
 
@@ -229,7 +270,9 @@ export function inspect(
   });
   const out = tensorIn(a.output);
   const output = out && dims(out, tensorIn(b.output) ?? undefined);
-  const failed = a.failure && findingOf(a.failure, a, b);
+  // An input that is only assumed, and that no layer has seen, may well be another.
+  const doubtful = source === "assumed" && a.layers.length === 0;
+  const failed = a.failure && !doubtful ? findingOf(a.failure, a, b) : null;
   const complete = failed === null && out !== null && calls.every((c) => c.output !== null);
   return {
     calls,
@@ -242,8 +285,19 @@ export function inspect(
       complete,
     },
     failed,
-    notes: notesOn(a, module, complete, source, text),
+    notes: notesOn(a, module, complete, source, text, () => inTraining(run, module, inputs)),
   };
+}
+
+/** The layers that run while a network is trained. */
+function inTraining(run: Interpreter, module: Instance, inputs: readonly Sizes[]) {
+  const { members } = moduleClass(run);
+  members.set("training", true);
+  try {
+    return runOnce(run, module, inputs, two, false).touched;
+  } finally {
+    members.set("training", false);
+  }
 }
 
 // ## Parameters
@@ -261,17 +315,13 @@ function parametersOf(layer: Layer | null): { parameters: number; formula: strin
 function countParameters(module: Instance): { parameters: number; trainable: number } {
   let [parameters, trainable] = [0, 0];
   const seen = new Set<object>();
-  for (const part of modulesOf(module).keys()) {
-    const own = parametersOf(part.layer).parameters;
-    parameters += own;
-    trainable += own;
-    for (const value of part.attributes.values())
-      if (value instanceof TensorValue && value.isParameter && !seen.has(value.tensor)) {
-        seen.add(value.tensor);
-        parameters += value.tensor.size;
-        if (value.requiresGrad) trainable += value.tensor.size;
-      }
-  }
+  for (const part of modulesOf(module).keys())
+    for (const [, { tensor, requiresGrad }] of ownParameters(part)) {
+      if (seen.has(tensor)) continue;
+      seen.add(tensor);
+      parameters += tensor.size;
+      if (requiresGrad) trainable += tensor.size;
+    }
   return { parameters, trainable };
 }
 
@@ -373,11 +423,12 @@ const settable: ReadonlySet<string> = new Set([
 
 /** What is legal, but probably not meant. */
 function notesOn(
-  { layers, output, failure }: Pass,
+  { layers, output, failure, touched }: Pass,
   root: Instance,
   complete: boolean,
   source: NetworkInput["source"],
   text: string,
+  trained: () => ReadonlySet<Instance>,
 ): Finding[] {
   const notes: Finding[] = [];
   const add = (
@@ -439,10 +490,12 @@ function notesOn(
       "the cross-entropy loss takes the softmax itself; twice makes learning slow",
     );
   if (complete) {
-    const used = new Set(layers.map(({ module }) => module));
-    for (const [module, path] of paths)
-      if (module.layer !== null && !used.has(module) && !module.cls.name.endsWith("Loss"))
-        add("unused-layer", module, `${path} is never used in forward`);
+    const unused = [...paths].filter(
+      ([m]) => m.layer !== null && !touched.has(m) && !/Loss$|^Identity$/.test(m.cls.name),
+    );
+    const elsewhere = unused.length > 0 ? trained() : touched;
+    for (const [module, path] of unused)
+      if (!elsewhere.has(module)) add("unused-layer", module, `${path} is never used in forward`);
   }
   const unique = new Map(notes.map((n) => [`${n.code} ${n.range.start} ${n.range.end}`, n]));
   return [...unique.values()];

@@ -13,6 +13,7 @@ import { windowOf } from "../window.js";
 import { binary, iterate, product } from "./arithmetic.js";
 import { builtins } from "./builtins.js";
 import type { Interpreter } from "./interpreter.js";
+import { moreLayers } from "./layers_beyond.js";
 import { formatted } from "./objects.js";
 import {
   joined,
@@ -206,6 +207,8 @@ const operator = (op: string): [string, Body] => [
   "input, other",
   (s, run) => binary(run, op, s.get("input"), s.get("other")),
 ];
+
+const more = new Map(moreLayers);
 
 const table: Record<string, [signature: string, body: Body]> = {
   relu: ["input, inplace=False", through(ops.relu)],
@@ -494,6 +497,13 @@ const table: Record<string, [signature: string, body: Body]> = {
     "MaxPool2d",
     "input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False",
   ),
+  max_unpool2d: [
+    "input, indices, kernel_size, stride=None, padding=0, output_size=None",
+    (s, run) => {
+      const entry = more.get("MaxUnpool2d")!;
+      return entry.make(s).forward([s.get("input"), null, s.get("output_size")], run);
+    },
+  ],
   avg_pool2d: layer(
     "AvgPool2d",
     "input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True",
@@ -601,7 +611,10 @@ const table: Record<string, [signature: string, body: Body]> = {
     },
   ],
   eye: ["n, m=None", (s) => fresh([s.int("n"), s.get("m") === null ? s.int("n") : s.int("m")])],
-  unfold: ["input, *rest", (s, run) => unfolded(input(s), s, run)],
+  unfold: [
+    "input, *rest, kernel_size=None, dilation=None, padding=None, stride=None",
+    (s, run) => unfolded(input(s), s, run),
+  ],
   cosine_similarity: [
     "x1, x2, dim=1",
     (s, run) =>
@@ -797,7 +810,15 @@ function unfolded(x: TensorValue, s: Settings, run: Interpreter): Value {
     const count = Math.floor((x.shape[at] - size) / step) + 1;
     return shaped([...x.shape.with(at, count), size], null, run, "unfold");
   }
-  throw new NotKnown("this unfold is not followed");
+  const names = ["kernel_size", "dilation", "padding", "stride"];
+  const settings = names.map((name, i): [string, Value] => [
+    name,
+    rest.at(i) ?? s.get(name) ?? (name === "padding" ? 0 : 1),
+  ]);
+  return more
+    .get("Unfold")!
+    .make(new Settings("Unfold", new Map(settings)))
+    .forward([x], run);
 }
 
 const withType = (x: TensorValue, like: TensorValue): TensorValue =>

@@ -9,9 +9,17 @@ import * as init from "../nn/init.js";
 import { Parameter } from "../nn/module.js";
 import { iterate } from "./arithmetic.js";
 import type { Interpreter } from "./interpreter.js";
-import { layers, NotKnown, Settings, unknownLayer } from "./layers.js";
+import {
+  type Entry,
+  layers as ordinary,
+  NotKnown,
+  ownParameters,
+  Settings,
+  unknownLayer,
+} from "./layers.js";
 import { builtins } from "./builtins.js";
 import { constructor, recorded } from "./objects.js";
+import { lazyLayers, moreLayers } from "./layers_beyond.js";
 import { bind, parsed, tensorFunction } from "./tensor_functions.js";
 import { toolsOf } from "./tools.js";
 import type { SourceRange } from "./analysis.js";
@@ -35,6 +43,8 @@ import {
   Unknown,
   type Value,
 } from "./values.js";
+
+const layers: ReadonlyMap<string, Entry> = new Map([...ordinary, ...moreLayers]);
 
 interface Torch {
   readonly modules: ReadonlyMap<string, Namespace>;
@@ -65,6 +75,12 @@ function build(run: Interpreter): Torch {
   for (const name of layers.keys())
     classes.set(name, new Class(name, [module], layerMembers(run, name), null, null));
 
+  for (const [name, becomes, argument] of lazyLayers) {
+    const cls = classes.get(becomes)!;
+    const members = lazyMembers(run, name, cls, argument);
+    classes.set(name, new Class(name, [cls], members, null, null));
+  }
+
   const functional = new Namespace("torch.nn.functional", (name) => tensorFunction(run, name));
   const initial = new Namespace("torch.nn.init", initialiser);
   const parameter = new Native("Parameter", ({ positional: [value = null], named }) => {
@@ -79,12 +95,35 @@ function build(run: Interpreter): Torch {
         ? functional
         : name === "init"
           ? initial
-          : name === "Parameter"
-            ? parameter
-            : classes.get(name),
+          : name === "utils"
+            ? new Namespace("torch.nn.utils", (inner) =>
+                inner === "weight_norm" ? normed : passing(inner),
+              )
+            : name === "Parameter"
+              ? parameter
+              : (classes.get(name) ??
+                (name.startsWith("Transformer")
+                  ? run.libraryMembers("torch.nn").get(name)
+                  : undefined)),
     () => classes,
   );
   const no = (reason: string) => new Unknown(reason);
+  const tuples = (axes: number) =>
+    new Native("tuple", ({ positional: [value = null] }) =>
+      value instanceof List ? tuple([...value.items]) : tuple(new Array<Value>(axes).fill(value)),
+    );
+  // Reparametrised layers keep their shapes; weight_norm learns the lengths apart.
+  const normed = new Native("weight_norm", ({ positional: [layer = null] }) => {
+    const weight = isModule(layer) ? layer.layer?.parameters.get("weight") : undefined;
+    if (isModule(layer) && weight !== undefined) {
+      const lengths = zeros(
+        weight.map((d, i) => (i === 0 ? d : 1)),
+        { device: "meta" },
+      );
+      layer.attributes.set("weight_g", new TensorValue(lengths, null, null, true));
+    }
+    return layer;
+  });
   const torch = new Namespace("torch", (name) => {
     switch (name) {
       case "nn":
@@ -239,6 +278,13 @@ function build(run: Interpreter): Torch {
     functional,
     initial,
     new Namespace("torch.nn.modules", (name) => nn.member(name)),
+    named(
+      "torch.nn.modules.utils",
+      new Map<string, Value>(
+        ["_single", "_pair", "_triple", "_quadruple"].map((name, i) => [name, tuples(i + 1)]),
+      ),
+    ),
+    new Namespace("torch.nn.utils", (name) => (name === "weight_norm" ? normed : passing(name))),
     new Namespace("torch.nn.parameter", (name) => nn.member(name)),
     new Namespace("torch.jit", (name) => (torch.member("jit") as Namespace).member(name)),
     new Namespace("torch.autograd", (name) => (torch.member("autograd") as Namespace).member(name)),
@@ -328,10 +374,11 @@ function deepCopy(run: Interpreter, value: Value): Value {
   }
   if (!isModule(value)) return value;
   const copy = new Instance(value.cls);
-  copy.layer = value.layer;
+  copy.layer = value.layer && { ...value.layer, real: null };
   copy.settings = value.settings;
   copy.definition = value.definition;
   copy.argumentRanges = value.argumentRanges;
+  copy.lazy = value.lazy;
   if (value.layer?.real) run.shapeOnly("a copied layer");
   for (const [name, child] of value.attributes) copy.attributes.set(name, deepCopy(run, child));
   return copy;
@@ -357,13 +404,13 @@ const native = (name: string, body: (self: Instance, args: Args) => Value): [str
 
 function moduleMembers(run: Interpreter): Scope {
   const chained = ["train", "eval", "to", "cuda", "cpu", "float", "half", "requires_grad_", "type"];
-  const parameters = (self: Instance): Value[] =>
-    [...modulesOf(self).keys()].flatMap((module) => [
-      ...[...module.attributes.values()].filter((v) => v instanceof TensorValue && v.isParameter),
-      ...[...(module.layer?.parameters.values() ?? [])].map(
-        (shape) => new TensorValue(zeros(shape, { device: "meta" }), null, null, true),
-      ),
-    ]);
+  const parameters = (self: Instance): [string, TensorValue][] =>
+    [...modulesOf(self)].flatMap(([module, path]) =>
+      ownParameters(module).map(([name, value]): [string, TensorValue] => [
+        path === "" ? name : `${path}.${name}`,
+        value,
+      ]),
+    );
   const register = (self: Instance, { positional: [name, value = null], named }: Args) => {
     run.setAttribute(self, show(named.get("name") ?? name), named.get("module") ?? value);
     return null;
@@ -391,7 +438,11 @@ function moduleMembers(run: Interpreter): Scope {
       "named_children",
       (self) => new List(childrenOf(self).map(([name, child]) => tuple([name, child]))),
     ),
-    native("parameters", (self) => new List(parameters(self))),
+    native("parameters", (self) => new List(parameters(self).map(([, value]) => value))),
+    native(
+      "named_parameters",
+      (self) => new List(parameters(self).map(([name, value]) => tuple([name, value]))),
+    ),
     native("zero_grad", () => null),
     native("state_dict", () => new Unknown("the state is not followed")),
     native("load_state_dict", () => null),
@@ -511,6 +562,36 @@ function layerMembers(run: Interpreter, name: string): Scope {
           self.layer = unknownLayer(error.message);
         else throw error;
       }
+      return null;
+    }),
+    native("forward", (self, { positional, named }) =>
+      run.runLayer(self, [...positional, ...named.values()]),
+    ),
+  ]);
+}
+
+/** A layer that is made at its first input, as the class that it then becomes. */
+function lazyMembers(run: Interpreter, name: string, becomes: Class, argument: string): Scope {
+  const { signature, make } = layers.get(becomes.name)!;
+  const rest = signature.replace(`${argument}, `, "").replace(argument, "");
+  return new Map<string, Value>([
+    native("__init__", (self, args) => {
+      if (args.range !== null && self.cls.file === null) self.definition = args.range;
+      const settings = bind(name, rest, args);
+      const waiting = unknownLayer(`${name} has not seen an input`);
+      const { cls } = self;
+      self.layer = waiting;
+      self.settings = settings.values;
+      self.argumentRanges = args.namedRanges;
+      self.lazy = {
+        ...{ cls, becomes: cls.file === null ? becomes : cls, waiting },
+        make([input]) {
+          if (!(input instanceof TensorValue)) throw new NotKnown("the input is no tensor");
+          const size = input.shape.at(argument === "in_features" ? -1 : 1);
+          const values = new Map([...settings.values, [argument, size ?? null]]);
+          return { layer: make(new Settings(name, values)), settings: values };
+        },
+      };
       return null;
     }),
     native("forward", (self, { positional, named }) =>

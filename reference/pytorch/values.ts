@@ -136,6 +136,17 @@ export class Super {
   ) {}
 }
 
+/** What a lazy layer becomes, given the size that it was not told. */
+export interface Lazy {
+  readonly cls: Class;
+  readonly make: (inputs: readonly Value[]) => {
+    readonly layer: Layer;
+    readonly settings: ReadonlyMap<string, Value>;
+  };
+  readonly becomes: Class;
+  readonly waiting: Layer;
+}
+
 export class Instance {
   readonly attributes: Scope = new Map();
   /** What PyTorch's own class in the lineage does, once its `__init__` has run. */
@@ -144,8 +155,10 @@ export class Instance {
   /** Where it was constructed, and with what. */
   definition: SourceRange | null = null;
   argumentRanges: ReadonlyMap<string, SourceRange> = new Map();
+  /** Of a layer that learns its input's size from its first input. */
+  lazy: Lazy | null = null;
 
-  constructor(readonly cls: Class) {}
+  constructor(public cls: Class) {}
 }
 
 /** The arguments of a call, and where they stand. */

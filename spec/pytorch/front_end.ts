@@ -2,9 +2,9 @@
 //
 // Made once for all tests of a process.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { createFrontEnd, type Document } from "convnotes/pytorch";
+import { createFrontEnd, type Document, type Neighbour } from "convnotes/pytorch";
 
 const read = (name: string) => readFileSync(createRequire(import.meta.url).resolve(name));
 
@@ -20,5 +20,11 @@ export const modelFile = (name: string): Document => ({
   language: "python",
   text: readFileSync(new URL(name, folder), "utf8"),
 });
+
+/** The files beside each other. */
+export const neighbour: Neighbour = (module) => {
+  const name = `${module.replace(/^\./, "")}.py`;
+  return /^\w+\.py$/.test(name) && existsSync(new URL(name, folder)) ? modelFile(name) : null;
+};
 
 export const python = (text: string): Document => ({ file: "a.py", language: "python", text });
