@@ -25,6 +25,9 @@ export interface Emulated {
   readonly library?: boolean;
 }
 
+/** Whether the emulated device knows how to switch stacks on this system. */
+export const canEmulate = process.platform === "linux" && process.arch === "x64";
+
 const here = dirname(fileURLToPath(import.meta.url));
 const folder = join(here, "..", "build", "emulated");
 const compiler = process.env.CXX ?? "c++";
@@ -103,9 +106,13 @@ function compile(source: string, flags: readonly string[], version: string): Pro
 /**
  * Builds a program or a library that runs kernels on the emulated device.
  *
- * Throws: Error with what the compiler said.
+ * Throws: Error with what the compiler said, or when the emulated device cannot run here.
  */
 export async function buildEmulated(what: Emulated): Promise<string> {
+  if (!canEmulate)
+    throw new Error(
+      `the emulated device runs on Linux on x86-64 only; this is ${process.platform} on ${process.arch}`,
+    );
   mkdirSync(folder, { recursive: true });
   const { stdout: version } = await execute(compiler, ["--version"]);
   const architecture = what.architecture ?? 900;

@@ -10,7 +10,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { seed } from "../../spec/seed.js";
-import { buildEmulated, type Emulated } from "./build.js";
+import { buildEmulated, canEmulate, type Emulated } from "./build.js";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const lines = readFileSync(join(here, "faults.cu"), "utf8").split("\n");
@@ -137,6 +137,12 @@ const runProgram = (program: string, settings: string) =>
 
 describe("the emulated device", function () {
   this.timeout(120_000);
+
+  if (!canEmulate) {
+    it("says where it runs", () =>
+      assert.rejects(build("models", { checks: false }), /runs on Linux on x86-64 only; this is/));
+    return;
+  }
 
   let plain: Said[] = [];
   let judged: Said[] = [];
