@@ -11,24 +11,17 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type {
-  CannotCompile,
-  Primitive,
-  registerBackend,
-  runReference,
-  Shape,
-  Tensor,
-} from "convnotes";
+import type { Primitive, Shape, Tensor } from "convnotes";
 import type { NamesOf } from "./check/call.js";
 import type { Held } from "./check/cut.js";
-import type { Sampler } from "./check/sampler.js";
 import { watched } from "./check/watch.js";
-import { type CompileOptions, compileStep, type HostProgram, NoProgram } from "./plan/program.js";
+import { type GpuAddon, type GpuLibrary, type GpuOptions, offerGpus } from "./gpu.js";
+import { compileStep, type HostProgram, NoProgram } from "./plan/program.js";
 
 // ## The addon
 
 /** What `addon/addon.cpp` exports. */
-interface Addon {
+interface Addon extends GpuAddon {
   start(options: KernelOptions): void;
   describe(): {
     isa: string;
@@ -47,13 +40,11 @@ interface Addon {
   ): void;
 }
 
-export interface KernelOptions extends CompileOptions {
+export interface KernelOptions extends GpuOptions {
   /** `avx512`, `avx2` or `sse2` on x86, `neon` on arm64. Default: the fastest there is. */
   readonly isa?: string;
   /** Default: one for each processor. */
   readonly threads?: number;
-  /** Looks at calls while they are made. */
-  readonly sampler?: Sampler;
 }
 
 /** Whether there are kernels, and if not, why not and what to install. */
@@ -119,12 +110,6 @@ const refused = (error: unknown) =>
 
 // ## Loading
 
-interface Library {
-  readonly registerBackend: typeof registerBackend;
-  readonly runReference: typeof runReference;
-  readonly CannotCompile: typeof CannotCompile;
-}
-
 /**
  * Makes `cpu` compute with kernels, where they are built, and says whether it does.
  *
@@ -134,7 +119,7 @@ interface Library {
  * Throws: TypeError for an instruction set that the processor has not, or an impossible number
  * of threads.
  */
-export function loadKernels(library: Library, options: KernelOptions = {}): KernelStatus {
+export function loadKernels(library: GpuLibrary, options: KernelOptions = {}): KernelStatus {
   const addon = findAddon();
   if (typeof addon === "string") return { available: false, reason: addon };
   const { CONVNOTES_ISA: isa, CONVNOTES_THREADS: threads } = process.env;
@@ -202,5 +187,6 @@ export function loadKernels(library: Library, options: KernelOptions = {}): Kern
       }
     },
   });
+  offerGpus(library, addon, home(), options);
   return { available: true, isa: about.isa, threads: about.threads };
 }

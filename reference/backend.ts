@@ -5,7 +5,7 @@
 // when they are loaded. Nothing else in the library knows how many there are.
 
 import { didYouMean } from "./errors.js";
-import type { Device, Shape, Tensor } from "./tensor.js";
+import type { Device, DType, Shape, Storage, Tensor } from "./tensor.js";
 import type { Graph } from "./trace.js";
 
 /** An input as a reference loop sees it: its sizes, and its numbers as JavaScript numbers. */
@@ -56,8 +56,13 @@ export interface ReceptiveWindow {
 
 export interface Backend {
   readonly device: Device;
-  /** Whether its numbers live in JavaScript's memory. */
+  /** Whether JavaScript can see its numbers. */
   readonly host: boolean;
+  /**
+   * Storage of zeros in memory of the device's own, for one that has it. Its `data` is a copy for
+   * JavaScript, to be asked for anew after each step.
+   */
+  storage?(dtype: DType, length: number): Storage;
   run(
     primitive: Primitive,
     inputs: readonly (Tensor | null)[],
@@ -70,6 +75,15 @@ export interface Backend {
    * Throws: CannotCompile, with the reason, for a step that has to be run operation by operation.
    */
   compile?(step: TracedStep): Program;
+  /** What people may know of the device. Units: bytes. */
+  describe?(): {
+    readonly name: string;
+    readonly major: number;
+    readonly minor: number;
+    readonly multiprocessors: number;
+    readonly freeBytes: number;
+    readonly totalBytes: number;
+  };
 }
 
 // ## Whole steps
@@ -155,6 +169,32 @@ const backends = new Map<Device, Backend>([
   ["meta", { device: "meta", host: false, run: () => {} }],
 ]);
 
+/** Devices that are looked for when they are first asked for, by what their names begin with. */
+const families = new Map<string, () => void>();
+
+/**
+ * Has `open` look for devices, and register them, as soon as one is asked for whose name begins with
+ * `prefix`. Looking may be slow, or say why there is none by throwing.
+ */
+export function registerFamily(prefix: string, open: () => void): void {
+  families.set(prefix, open);
+  // What an earlier one has found is looked for again.
+  for (const device of [...backends.keys()]) if (device.startsWith(prefix)) backends.delete(device);
+}
+
+/** Looks for all devices there may be; returns why there are none, by what names begin with. */
+export function openFamilies(): ReadonlyMap<string, string> {
+  const reasons = new Map<string, string>();
+  for (const [prefix, open] of families) {
+    try {
+      open();
+    } catch (error) {
+      reasons.set(prefix, error instanceof Error ? error.message : String(error));
+    }
+  }
+  return reasons;
+}
+
 /** Makes a device available, or replaces the one of that name. */
 export function registerBackend(backend: Backend): void {
   backends.set(backend.device, backend);
@@ -163,8 +203,14 @@ export function registerBackend(backend: Backend): void {
 /** The names of all devices that can compute or trace now. */
 export const devices = (): Device[] => [...backends.keys()];
 
-/** Throws: RangeError for a device that is not there, with the nearest name. */
+/**
+ * Throws: RangeError for a device that is not there, with the nearest name; Error where it could be
+ * there but is not, with the reason.
+ */
 export function backendOf(device: Device): Backend {
+  const known = backends.get(device);
+  if (known !== undefined) return known;
+  for (const [prefix, open] of families) if (device.startsWith(prefix)) open();
   const backend = backends.get(device);
   if (backend === undefined)
     throw new RangeError(

@@ -3,7 +3,7 @@
 // From numbers at hand, from a constant, or from the random generator. New tensors go to the
 // default device (see `withDevice`) unless told otherwise.
 
-import { defaultDevice } from "./backend.js";
+import { backendOf, defaultDevice } from "./backend.js";
 import { ShapeError } from "./errors.js";
 import { defaultGenerator, type Generator } from "./random.js";
 import {
@@ -47,11 +47,11 @@ export const full = (shape: Shape, value: number, options: TensorOptions = {}): 
 export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => full(shape, 1, options);
 
 /**
- * A tensor over an array that is already there: the numbers are not copied.
+ * A tensor over an array that is already there: the numbers are not copied, unless the device has
+ * memory of its own.
  *
  * Shape: `shape`; the element type is the array's.
- * Throws: ShapeError when the array has another number of elements; TypeError for a device whose
- * numbers live elsewhere.
+ * Throws: ShapeError when the array has another number of elements.
  */
 export function fromData(data: TensorData, shape: Shape = [data.length], device?: Device): Tensor {
   if (sizeOf(shape) !== data.length)
@@ -64,7 +64,12 @@ export function fromData(data: TensorData, shape: Shape = [data.length], device?
         : data instanceof BigInt64Array
           ? "int64"
           : "uint8";
-  return new Tensor(shape, dtype, device ?? defaultDevice(), { data, version: 0 });
+  const place = device ?? defaultDevice();
+  if (backendOf(place).storage === undefined)
+    return new Tensor(shape, dtype, place, { data, version: 0 });
+  const copy = emptyTensor(shape, dtype, place);
+  copy.data.set(data as never);
+  return copy;
 }
 
 /**

@@ -3,7 +3,13 @@
 // The kernels are a package of their own, `convnotes-kernels`, which knows this one; this one only asks
 // for it by name when a program starts, and does without where it is not there.
 
-import { CannotCompile, registerBackend, runReference } from "./backend.js";
+import {
+  CannotCompile,
+  isComputing,
+  registerBackend,
+  registerFamily,
+  runReference,
+} from "./backend.js";
 
 /** Whether `cpu` computes with kernels; if not, why not and what to do about it. */
 export type KernelStatus =
@@ -15,6 +21,8 @@ export interface KernelSettings {
   readonly isa?: string | undefined;
   /** Default: one for each processor. */
   readonly threads?: number | undefined;
+  /** On GPUs, how factors are rounded before they are multiplied. Default: `tf32`. */
+  readonly precision?: "tf32" | "fp32" | undefined;
   /** Looks at calls while they are made (`makeSampler`). */
   readonly sampler?: object | undefined;
 }
@@ -24,6 +32,9 @@ interface KernelPackage {
 }
 
 const NAME = "convnotes-kernels";
+
+/** What the package works for: the very copy of the library that a program runs. */
+const library = { CannotCompile, isComputing, registerBackend, registerFamily, runReference };
 
 let status: KernelStatus = { available: false, reason: "they have not been asked for" };
 
@@ -52,7 +63,7 @@ export async function loadKernels(settings: KernelSettings = {}): Promise<Kernel
   status =
     kernels === null
       ? { available: false, reason: `${NAME} is not installed; run: npm install ${NAME}` }
-      : kernels.loadKernels({ registerBackend, runReference, CannotCompile }, settings);
+      : kernels.loadKernels(library, settings);
   return status;
 }
 

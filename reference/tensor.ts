@@ -279,7 +279,10 @@ export class Tensor {
 
 /** A new tensor of zeros on `device`. Throws: RangeError for a device that is not there. */
 export function emptyTensor(shape: Shape, dtype: DType, device: Device): Tensor {
-  const { host } = backendOf(device);
+  const backend = backendOf(device);
+  const { host } = backend;
+  if (backend.storage)
+    return new Tensor(shape, dtype, device, backend.storage(dtype, sizeOf(shape)));
   if (host && !isComputing())
     return new Tensor(shape, dtype, device, new LateStorage(dtype, shape));
   const data = host ? allocate(dtype, sizeOf(shape)) : null;

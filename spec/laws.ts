@@ -105,7 +105,8 @@ function tensorOf(v: Values, dtype: DType, library: Library): Tensor {
     : dtype === "float32"
       ? Float32Array.from(v.data)
       : Float64Array.from(v.data);
-  return library.fromData(data, v.shape);
+  // Where kernels are loaded, `cpu` would have their bounds.
+  return library.fromData(data, v.shape, "reference");
 }
 
 const read = (t: Tensor): Values => ({ shape: t.shape, data: Array.from(t.data, Number) });

@@ -20,12 +20,26 @@ export interface Arithmetic {
   readonly tiny: number;
   /** How many operations a term of a sum of so many products meets at most. */
   depth(terms: number): number;
+  /** The unit roundoff to which factors are rounded before they are multiplied. Default: 0. */
+  readonly factors?: number;
 }
 
 const inTurn = (terms: number) => terms;
 
 /** One sum after another in float32, underflow gradual. */
 export const float32: Arithmetic = { unit: 2 ** -24, tiny: 2 ** -150, depth: inTurn };
+
+/**
+ * A GPU's tensor cores on factors rounded to TF32: eight products at a time are cut off and added in
+ * float32, which errs by at most $(8 + 1) 2^{-24} + 2^{-23}$ of their size; that is 11 operations.
+ * What is smaller than the smallest normal number may be lost.
+ */
+export const tf32: Arithmetic = {
+  unit: 2 ** -24,
+  tiny: 2 ** -126,
+  factors: 2 ** -11,
+  depth: (terms) => 11 * Math.ceil(terms / 8) + 1,
+};
 
 export const float64: Arithmetic = { unit: 2 ** -53, tiny: 2 ** -1074, depth: inTurn };
 
@@ -35,9 +49,15 @@ export const bothFloat64: Arithmetic = { unit: 2 ** -52, tiny: 2 ** -1073, depth
 /** $\gamma_n$ */
 export const gamma = (n: number, { unit }: Arithmetic): number => (n * unit) / (1 - n * unit);
 
-/** The bound of a sum of so many products, given the sum of their absolute values. */
-export const sumBound = (terms: number, absolute: number, a: Arithmetic): number =>
-  gamma(a.depth(terms), a) * absolute + terms * a.tiny;
+/**
+ * The bound of a sum of so many products, given the sum of their absolute values. Two factors that
+ * are off by $u$ each make a product that is off by $2u + u^2$.
+ */
+export const sumBound = (terms: number, absolute: number, a: Arithmetic): number => {
+  const { factors = 0 } = a;
+  const rounded = 2 * factors + factors ** 2;
+  return (rounded + gamma(a.depth(terms), a) * (1 + rounded)) * absolute + terms * a.tiny;
+};
 
 /**
  * A formula that is a sum of products in every element, with its bound: the number of terms, and
@@ -49,8 +69,22 @@ export const sumOfProducts = <O extends object>(
 ) => ({
   of,
   bound: (c: Case<O>, _: unknown, a: Arithmetic): number[] =>
-    of(absolute(c)).data.map((size) => sumBound(terms(c), size, a)),
+    of(a.factors ? atLeastNormal(absolute(c)) : absolute(c)).data.map((size) =>
+      sumBound(terms(c), size, a),
+    ),
 });
+
+/**
+ * Where factors are rounded, numbers below the smallest normal one have fewer digits: their error is
+ * what that of the smallest normal one would be.
+ */
+const atLeastNormal = <O extends object>(c: Case<O>): Case<O> => {
+  const raised = (v: Values | null) =>
+    v === null || v.dtype
+      ? v
+      : { ...v, data: v.data.map((x) => (x === 0 ? x : Math.max(x, 2 ** -126))) };
+  return { ...c, inputs: c.inputs.map(raised), dy: raised(c.dy) };
+};
 
 /** The bound of a value that has been within `bound` and is then rounded once more. */
 export const roundedOnce = (value: number, bound: number, a: Arithmetic): number =>

@@ -175,11 +175,13 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
       gpu_->use();
       memory = allocateOn(*gpu_, bytes, "a tensor");
       napi_type_tag_object(info.Env(), info.This(), &memoryTag);
+      Napi::MemoryManagement::AdjustExternalMemory(info.Env(), weight());
       return info.Env().Undefined();
     });
   }
   ~MemoryObject() override {
     if (!memory) return;
+    Napi::MemoryManagement::AdjustExternalMemory(Env(), -weight());
     std::lock_guard lock(turn);
     gpu_->library.use(gpu_->device);
     gpu_->library.release(memory);
@@ -207,6 +209,9 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
       return info.Env().Undefined();
     });
   }
+
+  /** What JavaScript's collector is told: small pieces, too, are to be given back in time. */
+  int64_t weight() const { return static_cast<int64_t>(bytes) + 65536; }
 
   bool isOf(const Gpu& gpu) const { return memory && gpu_.get() == &gpu; }
 

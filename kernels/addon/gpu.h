@@ -1,9 +1,9 @@
 // # Other devices, as JavaScript sees them
 //
-//     new Gpu(file, device)                  opens a library of kernels and one of its devices
-//       .kind .kernels .info() .use({ tf32 }) .configure(text)
-//       .run(kernel, inputs, outputs, options)
 //     Gpu.count(file)                        { count, why }
+//     new Gpu(file, device)                  opens a library of kernels and one of its devices
+//       .kind() .has(kernel) .describe() .configure(text) .precision(tf32)
+//       .run(kernel, inputs, outputs, options)
 //     new GpuMemory(gpu, bytes)              .upload(array) .download(array) .copy(memory)
 //     new GpuProgram(gpu, description)       .run(bound, numbers, times?, watch?)
 //

@@ -110,6 +110,9 @@ export function checkKernels(
       registerBackend: (backend) =>
         registerBackend({ ...backend, run: guarded(between(backend.run.bind(backend))) }),
       CannotCompile: convnotes.CannotCompile,
+      isComputing: convnotes.isComputing,
+      // Only the host is checked here.
+      registerFamily: () => {},
       runReference: (primitive) => {
         throw new Error(`${primitive.name} has no kernel for these tensors`);
       },

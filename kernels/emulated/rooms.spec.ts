@@ -42,8 +42,11 @@ describe("CUDA kernels, emulated", function () {
     const status = loadKernels(
       {
         ...convnotes,
-        runReference: (primitive) => {
-          throw new Error(`${primitive.name} has no kernel for these tensors`);
+        runReference: (primitive, inputs, outputs, options) => {
+          // There is nothing to compute where there is nothing.
+          if (![...inputs, ...outputs].some((t) => t?.size === 0))
+            throw new Error(`${primitive.name} has no kernel for these tensors`);
+          convnotes.runReference(primitive, inputs, outputs, options);
         },
       },
       { precision, settings },

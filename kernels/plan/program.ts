@@ -30,6 +30,8 @@ export interface Host {
   readonly Program: HostProgram;
   /** The names of all kernels. */
   readonly kernels: ReadonlySet<string>;
+  /** What is bound for a tensor, which the program reads or writes. Default: its numbers. */
+  readonly lend?: (tensor: Tensor, written: boolean) => unknown;
 }
 
 export interface CompileOptions {
@@ -107,13 +109,15 @@ export function compileStep(
       ),
     ),
   );
-  const binders: ((inputs: readonly Tensor[], outputs: readonly Tensor[]) => Tensor)[] = [];
+  const lend = host.lend ?? (({ data }: Tensor) => data);
+  const binders: ((inputs: readonly Tensor[], outputs: readonly Tensor[]) => unknown)[] = [];
   const boundAt = plan.memories.map(({ storage }) => {
     if (storage === null) return -1;
     const [input, output, stays] = [given.get(storage), wanted.get(storage), lasting.get(storage)];
-    if (input !== undefined) return binders.push((all) => all[input]) - 1;
-    if (output !== undefined) return binders.push((_, all) => all[output]) - 1;
-    return binders.push(() => stays!) - 1;
+    if (input !== undefined) return binders.push((all) => lend(all[input], false)) - 1;
+    if (output !== undefined) return binders.push((_, all) => lend(all[output], true)) - 1;
+    // What stays keeps the numbers that the step does not write.
+    return binders.push(() => lend(stays!, false)) - 1;
   });
   // What nobody touches is not bound.
   const touched = new Set(
@@ -153,7 +157,7 @@ export function compileStep(
         const now = options.get(node) ?? graph.nodes[node].options;
         numbers[i] = Number((now as Record<string, number | boolean>)[name]);
       });
-      const bound = binders.map((bind) => bind(inputs, outputs).data);
+      const bound = binders.map((bind) => bind(inputs, outputs));
       const finished = program.run(bound, numbers, this.times);
       for (const storage of changed) storage.version++;
       return finished;

@@ -1,0 +1,392 @@
+// # Devices with memory of their own
+//
+// `cuda:0`, `cuda:1`, … and `emulated`: one library of kernels each, opened when such a device is first asked
+// for. Tensors lie in the device's memory and come to JavaScript when someone looks at their numbers.
+// Operations run one by one, or as whole steps by the host's own plan without its layouts; what has no
+// kernel, the reference computes on copies.
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type {
+  CannotCompile,
+  Device,
+  DType,
+  isComputing,
+  Primitive,
+  registerBackend,
+  registerFamily,
+  runReference,
+  Shape,
+  Storage,
+  Tensor,
+} from "convnotes";
+import type { NamesOf } from "./check/call.js";
+import type { Held } from "./check/cut.js";
+import type { Sampler } from "./check/sampler.js";
+import { watched } from "./check/watch.js";
+import { type CompileOptions, compileStep, type HostProgram, NoProgram } from "./plan/program.js";
+
+// ## The addon's half
+
+type Data = NonNullable<Storage["data"]>;
+
+interface Memory {
+  upload(data: Data): void;
+  download(data: Data): void;
+  copy(from: Memory): void;
+}
+
+interface Gpu {
+  kind(): string;
+  has(kernel: string): boolean;
+  describe(): GpuDescription;
+  configure(settings: string): void;
+  precision(tf32: boolean): void;
+  run(
+    kernel: string,
+    inputs: readonly unknown[],
+    outputs: readonly unknown[],
+    options: object,
+  ): void;
+}
+
+/** What `convnotes devices` shows of a device. */
+export interface GpuDescription {
+  readonly name: string;
+  readonly major: number;
+  readonly minor: number;
+  readonly multiprocessors: number;
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+/** What `addon/gpu.cpp` exports. */
+export interface GpuAddon {
+  readonly Gpu: {
+    new (file: string, device: number): Gpu;
+    count(file: string): { readonly count: number; readonly why: string };
+  };
+  readonly GpuMemory: new (gpu: Gpu, bytes: number) => Memory;
+  readonly GpuProgram: new (
+    gpu: Gpu,
+    description: object,
+  ) => {
+    run(
+      bound: readonly unknown[],
+      numbers: Float64Array,
+      times: Float64Array | null,
+      watch?: object,
+    ): boolean;
+  };
+}
+
+export interface GpuLibrary {
+  readonly registerBackend: typeof registerBackend;
+  readonly registerFamily: typeof registerFamily;
+  readonly runReference: typeof runReference;
+  readonly isComputing: typeof isComputing;
+  readonly CannotCompile: typeof CannotCompile;
+}
+
+export interface GpuOptions extends CompileOptions {
+  readonly sampler?: Sampler;
+  /** How factors are rounded before they are multiplied. Default: `tf32`. */
+  readonly precision?: "tf32" | "fp32";
+  /** Of the emulated device, such as "order=random seed=7 asynchrony=late". */
+  readonly settings?: string;
+}
+
+// ## Tensors
+
+const arrays = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array } as const;
+
+const arrayOf = (dtype: DType, length: number): Data =>
+  new (dtype === "uint8" ? Uint8Array : arrays[dtype])(length);
+
+/**
+ * Numbers that lie on the device, on the host, or on both. Whoever asks for `data` may write to it, so
+ * that it goes to the device again before the next kernel.
+ */
+class DeviceStorage implements Storage {
+  version = 0;
+  #host: Data | null = null;
+  #memory: Memory | null = null;
+  #newer: "host" | "device" = "host";
+  readonly #dtype: DType;
+  readonly #length: number;
+  readonly #device: OpenDevice;
+
+  constructor(device: OpenDevice, dtype: DType, length: number) {
+    this.#device = device;
+    this.#dtype = dtype;
+    this.#length = length;
+  }
+
+  /** Throws: CannotCompile while a step is only traced and the numbers are not there yet. */
+  get data(): Data {
+    const { library } = this.#device;
+    if (this.#host === null && this.#memory === null && !library.isComputing())
+      throw new library.CannotCompile("the step looks at the numbers of a tensor that it computes");
+    this.#host ??= arrayOf(this.#dtype, this.#length);
+    if (this.#newer === "device") this.#memory!.download(this.#host);
+    this.#newer = "host";
+    return this.#host;
+  }
+
+  /** On the device, with the newest numbers. */
+  get memory(): Memory {
+    const isNew = this.#memory === null;
+    this.#memory ??= this.#device.allocate(this.#dtype, this.#length);
+    if (this.#newer === "host")
+      if (this.#host !== null) this.#memory.upload(this.#host);
+      else if (isNew) this.#memory.upload(arrayOf(this.#dtype, this.#length));
+    // Whoever holds the array may still write to it; who asks again gets it from the device.
+    this.#newer = "device";
+    return this.#memory;
+  }
+
+  /** On the device, to be written as a whole. */
+  get target(): Memory {
+    this.#memory ??= this.#device.allocate(this.#dtype, this.#length);
+    this.#newer = "device";
+    return this.#memory;
+  }
+}
+
+function storageOn(device: OpenDevice, tensor: Tensor): DeviceStorage {
+  if (tensor.storage instanceof DeviceStorage) return tensor.storage;
+  throw new TypeError(`${String(tensor)} does not lie on ${device.name}`);
+}
+
+interface OpenDevice {
+  readonly name: Device;
+  readonly library: GpuLibrary;
+  allocate(dtype: DType, length: number): Memory;
+}
+
+// ## Calls
+
+/** Kernels compute in float32; class labels beside it are int64. */
+function suits(
+  primitive: Primitive,
+  tensors: readonly (Tensor | null)[],
+  outputs: boolean,
+): boolean {
+  return tensors.every(
+    (t, i) =>
+      t === null ||
+      (t.ndim <= 8 &&
+        t.size > 0 &&
+        (t.dtype === "float32" ||
+          (t.dtype === "int64" && (outputs || primitive.inputs[i] === "target")))),
+  );
+}
+
+const refused = (error: unknown) =>
+  error instanceof TypeError && "code" in error && error.code === "CONVNOTES_REFUSED";
+
+const heldCopy = (t: Tensor | null): Held | null =>
+  t && { data: t.data.slice(), shape: t.shape, layout: "plain" };
+
+// ## Opening
+
+/** The library of a kind, and its devices by name. */
+interface Kind {
+  readonly prefix: string;
+  readonly files: readonly string[];
+  readonly missing: string;
+  /** By number. */
+  readonly nameOf: (i: number) => Device;
+}
+
+const kinds = (home: string): readonly Kind[] => {
+  const place = `${process.platform}-${process.arch}`;
+  return [
+    {
+      prefix: "cuda",
+      files: process.env.CONVNOTES_CUDA
+        ? [process.env.CONVNOTES_CUDA]
+        : ["prebuilt", "build"].map((folder) => join(home, folder, place, "convnotes-cuda.so")),
+      missing:
+        "the kernels for CUDA are not built; with NVIDIA's compiler nvcc installed, " +
+        "run: npm run build:gpu cuda",
+      nameOf: (i) => `cuda:${i}`,
+    },
+    {
+      prefix: "emulated",
+      files: [process.env.CONVNOTES_EMULATED ?? join(home, "build", "emulated", "kernels-900.so")],
+      missing: "the emulated device is not built; run: npm run build:gpu emulated",
+      nameOf: () => "emulated",
+    },
+  ];
+};
+
+/** Has GPUs and the emulated device looked for when they are first asked for. */
+export function offerGpus(
+  library: GpuLibrary,
+  addon: GpuAddon,
+  home: string,
+  options: GpuOptions,
+): void {
+  for (const { prefix, files, missing, nameOf } of kinds(home))
+    library.registerFamily(prefix, () => {
+      const file = files.find((path) => existsSync(path));
+      if (file === undefined) throw new Error(`there is no device "${prefix}": ${missing}`);
+      const { count, why } = addon.Gpu.count(file);
+      if (count === 0)
+        throw new Error(
+          `there is no device "${prefix}": ${why}; check that a GPU and its driver are there ` +
+            `with: nvidia-smi`,
+        );
+      for (let i = 0; i < count; i++) register(library, addon, file, i, nameOf(i), options);
+    });
+}
+
+function register(
+  library: GpuLibrary,
+  addon: GpuAddon,
+  file: string,
+  index: number,
+  name: Device,
+  options: GpuOptions,
+): void {
+  let opened: Gpu | null = null;
+  const gpu = (): Gpu => {
+    if (opened) return opened;
+    opened = new addon.Gpu(file, index);
+    opened.precision(options.precision !== "fp32");
+    if (options.settings !== undefined) opened.configure(options.settings);
+    return opened;
+  };
+  const device: OpenDevice = {
+    ...{ name, library },
+    allocate: (dtype, length) =>
+      new addon.GpuMemory(gpu(), length * arrayOf(dtype, 0).BYTES_PER_ELEMENT),
+  };
+  const { sampler } = options;
+  const forward = new Map<string, Primitive>();
+  const namesOf: NamesOf = (stem) => forward.get(stem)!;
+
+  const flat = (tensors: readonly (Tensor | null)[], written: boolean) =>
+    tensors.flatMap((t): (Memory | DType | Shape | null)[] => {
+      if (t === null) return [null, null, null];
+      const storage = storageOn(device, t);
+      return [written ? storage.target : storage.memory, t.dtype, t.shape];
+    });
+
+  library.registerBackend({
+    device: name,
+    host: true,
+    storage: (dtype, length) => new DeviceStorage(device, dtype, length),
+    run(primitive, inputs, outputs, settings) {
+      const isKernel =
+        gpu().has(primitive.name) &&
+        suits(primitive, inputs, false) &&
+        suits(primitive, outputs, true);
+      if (!isKernel) return library.runReference(primitive, inputs, outputs, settings);
+      const looking = sampler?.due ?? false;
+      const before = looking ? inputs.map(heldCopy) : [];
+      if (sampler) forward.set(primitive.name, primitive);
+      try {
+        // What an operation changes in place, it reads as well.
+        const inPlace = outputs.some((t) => t !== null && inputs.includes(t));
+        const read = flat(inputs, false);
+        gpu().run(primitive.name, read, flat(outputs, !inPlace), settings);
+      } catch (error) {
+        if (!refused(error)) throw error;
+        // What does not fit, the reference says in the words of the operation; what only exceeds a
+        // kernel's limits, it computes.
+        return library.runReference(primitive, inputs, outputs, settings);
+      }
+      if (looking)
+        sampler!.timed(() =>
+          sampler!.judge(
+            {
+              ...{ primitive, inputs: before, outputs: outputs.map(heldCopy) },
+              ...{ options: settings, path: "" },
+            },
+            namesOf,
+          ),
+        );
+    },
+    compile(step) {
+      for (const { primitive, name: called } of step.graph.nodes)
+        if (primitive !== "view") forward.set(called, primitive);
+      const kernels = new Set([...forward.keys()].filter((kernel) => gpu().has(kernel)));
+      class Program implements InstanceType<HostProgram> {
+        readonly #program: InstanceType<GpuAddon["GpuProgram"]>;
+        readonly #slots: Slot[] = [];
+
+        constructor(description: object) {
+          this.#program = new addon.GpuProgram(gpu(), description);
+        }
+
+        run(
+          bound: readonly unknown[],
+          numbers: Float64Array,
+          times: Float64Array | null,
+          watch?: object,
+        ): boolean {
+          const lent = (bound as readonly Lent[]).map((b, i) => {
+            this.#slots[i] ??= new Slot(device);
+            return this.#slots[i].take(b);
+          });
+          const finished = this.#program.run(lent, numbers, times, watch);
+          (bound as readonly Lent[]).forEach((b, i) => this.#slots[i].giveBack(b));
+          return finished;
+        }
+      }
+      const lend = (tensor: Tensor, written: boolean): Lent => ({
+        ...{ storage: storageOn(device, tensor), written },
+        ...{ dtype: tensor.dtype, length: tensor.size },
+      });
+      try {
+        const plain: CompileOptions = { ...options, rewrite: "never" };
+        if (!sampler) return compileStep({ Program, kernels, lend }, step, plain);
+        const { Program: Watched, known } = watched(Program, step.graph, sampler, namesOf);
+        const program = compileStep({ Program: Watched, kernels, lend }, step, plain);
+        known.plan = program.plan;
+        return program;
+      } catch (error) {
+        if (error instanceof NoProgram || refused(error))
+          throw new library.CannotCompile((error as Error).message);
+        throw error;
+      }
+    },
+    describe: () => gpu().describe(),
+  });
+}
+
+// ## What is bound
+//
+// A captured step finds its tensors where they were. Parameters stay where they are; images and results are
+// others at each run, so that from the second one on they come to a place of the program's own.
+
+interface Lent {
+  readonly storage: DeviceStorage;
+  readonly written: boolean;
+  readonly dtype: DType;
+  readonly length: number;
+}
+
+class Slot {
+  readonly #device: OpenDevice;
+  #first: DeviceStorage | null = null;
+  #own: Memory | null = null;
+
+  constructor(device: OpenDevice) {
+    this.#device = device;
+  }
+
+  take({ storage, written, dtype, length }: Lent): Memory {
+    this.#first ??= storage;
+    if (this.#own === null && storage === this.#first) return storage.memory;
+    this.#own ??= this.#device.allocate(dtype, length);
+    if (!written) this.#own.copy(storage.memory);
+    return this.#own;
+  }
+
+  giveBack({ storage, written }: Lent): void {
+    if (this.#own !== null && written) storage.target.copy(this.#own);
+  }
+}
