@@ -117,6 +117,7 @@ export async function buildEmulated(what: Emulated): Promise<string> {
   const { stdout: version } = await execute(compiler, ["--version"]);
   const architecture = what.architecture ?? 900;
   const settings = [`-DGPU_EMU_ARCH=${architecture}`];
+  // The device comes first: all.cpp says why.
   const jobs = [
     {
       source: join(here, "all.cpp"),
