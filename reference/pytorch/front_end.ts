@@ -172,13 +172,15 @@ class Work {
     const parts: (() => void)[] = [];
     const late: Candidate[] = [];
     const seen = new Set<Value>();
-    for (const { name, span } of declared(this.parsed.body)) {
+    for (const { name, span, isFunction } of declared(this.parsed.body)) {
       const value = this.globals.get(name);
       if (value === undefined || seen.has(value)) continue;
       const range = this.file.range(span.name);
       const candidate = (instance: Value, again: Candidate["again"], into: Candidate[]) => {
         const runs = isModule(instance) && instance.cls.find("forward") !== undefined;
-        if (runs && !instance.cls.name.endsWith("Loss"))
+        // A layer of its own kind that was not told its sizes says nothing.
+        const untold = isModule(instance) && instance.layer !== null && instance.settings === null;
+        if (runs && !untold && !instance.cls.name.endsWith("Loss"))
           into.push({ name, range, span: span.whole, instance, again });
       };
       if (isModule(value)) {
@@ -203,7 +205,7 @@ class Work {
           );
         else
           parts.push(() => candidate(this.run.firstInstance.get(value) ?? null, () => null, late));
-      } else if (value instanceof Fn && value.file === this.file) {
+      } else if (value instanceof Fn && (value.file === this.file || isFunction)) {
         seen.add(value);
         const again = (run: Interpreter, globals: Scope) => {
           const fn = globals.get(name);
@@ -401,6 +403,8 @@ function unusual(found: Found, { size, failure }: NonNullable<Found["expected"]>
 interface Declared {
   readonly name: string;
   readonly span: { readonly name: Span; readonly whole: Span };
+  /** Also where a decorator of another file has put a function of its own in its place. */
+  readonly isFunction: boolean;
 }
 
 /** The names that a file's statements declare, also those inside of `if __name__ == …`. */
@@ -409,11 +413,23 @@ function declared(body: readonly Stmt[]): Declared[] {
     switch (statement.kind) {
       case "class":
       case "function":
-        return [{ name: statement.name, span: { name: statement.nameSpan, whole: statement } }];
+        return [
+          {
+            name: statement.name,
+            span: { name: statement.nameSpan, whole: statement },
+            isFunction: statement.kind === "function",
+          },
+        ];
       case "assign":
         return statement.targets.flatMap((target) =>
           target.kind === "name"
-            ? [{ name: target.name, span: { name: target, whole: statement } }]
+            ? [
+                {
+                  name: target.name,
+                  span: { name: target, whole: statement },
+                  isFunction: false,
+                },
+              ]
             : [],
         );
       case "if":

@@ -69,6 +69,8 @@ export class Failure extends Error {
 export interface Recorder {
   /** A layer begins. */
   begin(): void;
+  /** A module takes part: it runs, or its parameters are asked for. */
+  touch(module: Instance): void;
   layer(module: Instance, inputs: readonly Value[], output: Value, call: SourceRange): void;
   assign(range: SourceRange, value: Value): void;
   /** Runs what is not to be shown nor counted. */
@@ -942,6 +944,7 @@ export class Interpreter {
   #layerAttribute(object: Instance, name: string): Value {
     const { layer } = object;
     if (layer !== null) {
+      this.recorder?.touch(object);
       const parameter = ownParameters(object).find(([key]) => key === name)?.[1];
       if (parameter !== undefined) return parameter;
       const setting = object.settings?.get(name);
@@ -1121,7 +1124,7 @@ export class Interpreter {
   /** A call of a module in the source. */
   #enter(module: Instance, args: Args, range: SourceRange): Value {
     if (this.#moduleDepth === 0 && this.recorder === null)
-      this.rootCalls.push({ module, inputs: args.positional, range });
+      this.rootCalls.push({ module, inputs: args.positional.map(asItIs), range });
     if (!this.computing) return new Unknown("the network is only built");
     this.site = range;
     return this.forward(module, args);
@@ -1130,11 +1133,12 @@ export class Interpreter {
   /** Runs a module's `forward`. */
   forward(module: Instance, args: Args): Value {
     this.step();
+    this.recorder?.touch(module);
     if (++this.#moduleDepth > this.limits.depth)
       throw new Exhausted(`modules are nested more than ${this.limits.depth} deep`);
     const { site } = this;
     if (!this.guessing && !args.positional.some((value) => value instanceof Unknown)) {
-      const given = { inputs: args.positional, range: site };
+      const given = { inputs: args.positional.map(asItIs), range: site };
       if (!this.firstInputs.has(module)) this.firstInputs.set(module, given);
       if (!this.inputsOfClass.has(module.cls)) this.inputsOfClass.set(module.cls, given);
     }
@@ -1192,6 +1196,10 @@ function joinedValue(a: Value, b: Value, reason: string): Value {
     );
   return new Unknown(`it differs between the two ways of an if: ${reason}`);
 }
+
+/** A list may grow later. */
+const asItIs = (value: Value): Value =>
+  value instanceof List ? new List([...value.items], value.kind) : value;
 
 const libraryFiles = new WeakSet<SourceFile>();
 

@@ -94,8 +94,8 @@ export function runOnce(
       begin() {
         [from, extra] = [stepsSoFar(), run.extraMultiplyAdds];
       },
+      touch: (part) => touched.add(part),
       layer(layer, given, output, call) {
-        touched.add(layer);
         layers.push({
           ...{ module: layer, inputs: given, output, call, from, to: stepsSoFar() },
           extra: run.extraMultiplyAdds - extra,
@@ -107,7 +107,8 @@ export function runOnce(
         const [start, products] = [stepsSoFar(), run.extraMultiplyAdds];
         run.recorder = {
           begin: () => {},
-          layer: (layer) => touched.add(layer),
+          touch: (part) => touched.add(part),
+          layer: () => {},
           assign: () => {},
           aside: (inner) => inner(),
         };
@@ -289,12 +290,13 @@ export function inspect(
   };
 }
 
-/** The layers that run while a network is trained. */
+/** The layers that run while a network is trained; null where that cannot be said. */
 function inTraining(run: Interpreter, module: Instance, inputs: readonly Sizes[]) {
   const { members } = moduleClass(run);
   members.set("training", true);
   try {
-    return runOnce(run, module, inputs, two, false).touched;
+    const { failure, raised, touched } = runOnce(run, module, inputs, two, false);
+    return failure === null && !raised ? touched : null;
   } finally {
     members.set("training", false);
   }
@@ -428,7 +430,7 @@ function notesOn(
   complete: boolean,
   source: NetworkInput["source"],
   text: string,
-  trained: () => ReadonlySet<Instance>,
+  trained: () => ReadonlySet<Instance> | null,
 ): Finding[] {
   const notes: Finding[] = [];
   const add = (
@@ -495,7 +497,8 @@ function notesOn(
     );
     const elsewhere = unused.length > 0 ? trained() : touched;
     for (const [module, path] of unused)
-      if (!elsewhere.has(module)) add("unused-layer", module, `${path} is never used in forward`);
+      if (elsewhere?.has(module) === false)
+        add("unused-layer", module, `${path} is never used in forward`);
   }
   const unique = new Map(notes.map((n) => [`${n.code} ${n.range.start} ${n.range.end}`, n]));
   return [...unique.values()];

@@ -284,6 +284,7 @@ function build(run: Interpreter): Torch {
         ["_single", "_pair", "_triple", "_quadruple"].map((name, i) => [name, tuples(i + 1)]),
       ),
     ),
+    new Namespace("torch.nn.utils.parametrizations", passing),
     new Namespace("torch.nn.utils", (name) => (name === "weight_norm" ? normed : passing(name))),
     new Namespace("torch.nn.parameter", (name) => nn.member(name)),
     new Namespace("torch.jit", (name) => (torch.member("jit") as Namespace).member(name)),
