@@ -4,51 +4,61 @@
 // Weight decay λ adds λp to g or, decoupled, first shrinks p by 1 − ηλ. The corrections are computed in
 // float64 and rounded; everything else rounds operation by operation.
 //
-// One thread = one element. Learning rate and step are read from device memory, and the first thread of each
-// block makes the corrections of them for the others. Bytes: 28 for each element; bound by memory, the
-// root and the two divisions hidden behind it.
+// One thread = four elements, and one launch = all parameters of a captured step (many.h). Learning rate
+// and step are read from device memory, and the first thread of each block makes the corrections of
+// them for the others. Bytes: 28 for each element; bound by memory, the root and the two divisions
+// hidden behind it.
 
-#include "elementwise.h"
+#include "many.h"
 #include "rooms.h"
 
 namespace convnotes::gpu_rooms {
 
 namespace {
 
-struct Adam {
-  const double *lr, *step;
+struct Adaption {
   double beta1, beta2, decay;
   float fresh1, keep2, fresh2, eps, pull;
   bool decoupled;
-};
 
-struct Moments {
-  const float *p, *g, *mean, *square;
-  float *next, *nextMean, *nextSquare;
+  bool operator==(const Adaption&) const = default;
 };
 
 struct Corrections {
   float minusStep, root, shrink;
 };
 
-GPU_KERNEL(ELEMENT_THREADS) adapt(Adam a, Moments t, int count) {
+/** in: parameter, gradient, mean, square; out: parameter, mean, square; numbers: learning rate, step. */
+GPU_KERNEL(ELEMENT_THREADS) adapt(Many<Adaption> many) {
   GPU_SHARED(Corrections, corrections);
+  const int which = many.of(static_cast<int>(blockIdx.x));
+  const Parameter& t = many.parameters[which];
+  const Adaption& a = many.options;
   if (threadIdx.x == 0) {
-    const double lr = *a.lr, step = *a.step;
+    const double lr = *t.numbers[0], step = *t.numbers[1];
     corrections.minusStep = static_cast<float>(-lr / (1 - pow(a.beta1, step)));
     corrections.root = static_cast<float>(sqrt(1 - pow(a.beta2, step)));
     corrections.shrink = static_cast<float>(a.decoupled ? 1 - lr * a.decay : 1);
   }
   __syncthreads();
-  const int i = static_cast<int>(blockIdx.x) * ELEMENT_THREADS + static_cast<int>(threadIdx.x);
-  if (i >= count) return;
-  const float x = t.p[i], gradient = fmaf(a.pull, x, t.g[i]), old = t.mean[i];
-  const float mean = fmaf(a.fresh1, gradient - old, old);
-  const float square = fmaf(a.keep2, t.square[i], a.fresh2 * gradient * gradient);
-  t.nextMean[i] = mean;
-  t.nextSquare[i] = square;
-  const float divisor = sqrtf(square) / corrections.root + a.eps;
-  t.next[i] = fmaf(corrections.minusStep, mean / divisor, x * corrections.shrink);
+  const int64_t i = int64_t{static_cast<int>(blockIdx.x) - many.first[which]} * MANY_ELEMENTS +
+                    static_cast<int>(threadIdx.x) * 4;
+  float p[4], g[4], mean[4], square[4];
+  readFour(t, t.in[0], i, p);
+  readFour(t, t.in[1], i, g);
+  readFour(t, t.in[2], i, mean);
+  readFour(t, t.in[3], i, square);
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    const float gradient = fmaf(a.pull, p[k], g[k]);
+    mean[k] = fmaf(a.fresh1, gradient - mean[k], mean[k]);
+    square[k] = fmaf(a.keep2, square[k], a.fresh2 * gradient * gradient);
+    const float divisor = sqrtf(square[k]) / corrections.root + a.eps;
+    p[k] = fmaf(corrections.minusStep, mean[k] / divisor, p[k] * corrections.shrink);
+  }
+  writeFour(t, t.out[0], i, p);
+  writeFour(t, t.out[1], i, mean);
+  writeFour(t, t.out[2], i, square);
 }
 
 }  // namespace
@@ -67,22 +77,27 @@ void adam(Call& call, Queue& queue) {
   const double beta1 = o.number("beta1", 0.9), beta2 = o.number("beta2", 0.999);
   const double decay = o.number("weightDecay", 0);
   const bool decoupled = o.flag("decoupled", false);
-  if (param.size() == 0) return;
-  const Adam a{queue.varying(call, "lr"),
-               queue.varying(call, "step"),
-               beta1,
-               beta2,
-               decay,
-               static_cast<float>(1 - beta1),
-               static_cast<float>(beta2),
-               static_cast<float>(1 - beta2),
-               static_cast<float>(o.number("eps", 1e-8)),
-               static_cast<float>(decoupled ? 0 : decay),
-               decoupled};
-  const Moments t{param.floats(), grad.floats(),     mean.floats(),      square.floats(),
-                  next.floats(),  nextMean.floats(), nextSquare.floats()};
-  enqueue(queue, adapt, call.name, blocksFor(param.size(), ELEMENT_THREADS), ELEMENT_THREADS, a, t,
-          static_cast<int>(param.size()));
+  const Adaption a{beta1,
+                   beta2,
+                   decay,
+                   static_cast<float>(1 - beta1),
+                   static_cast<float>(beta2),
+                   static_cast<float>(1 - beta2),
+                   static_cast<float>(o.number("eps", 1e-8)),
+                   static_cast<float>(decoupled ? 0 : decay),
+                   decoupled};
+  Parameter t{};
+  t.in[0] = param.floats();
+  t.in[1] = grad.floats();
+  t.in[2] = mean.floats();
+  t.in[3] = square.floats();
+  t.out[0] = next.floats();
+  t.out[1] = nextMean.floats();
+  t.out[2] = nextSquare.floats();
+  t.numbers[0] = queue.varying(call, "lr");
+  t.numbers[1] = queue.varying(call, "step");
+  t.count = static_cast<int>(param.size());
+  together(call, queue, adapt, a, t);
 }
 
 }  // namespace convnotes::gpu_rooms

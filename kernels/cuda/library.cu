@@ -117,11 +117,17 @@ const GpuLibrary table{
       return keep(gpu::begin_capture(of(queue).stream));
     },
     [](void* queue, void** graph) {
+      std::string failure;
+      try {
+        of(queue).flush();
+      } catch (const std::exception& error) {
+        failure = error.what();
+      }
       of(queue).capturing = false;
       gpu::graph_t captured{};
       const char* error = gpu::end_capture(of(queue).stream, &captured);
       *graph = captured;
-      return keep(error);
+      return keep(failure.empty() ? error : failure.c_str());
     },
     [](void* queue, void* graph) {
       try {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,6 +39,14 @@ enum class Precision : uint8_t { tf32, fp32 };
 // from step to step (learning rate, step number) is read from device memory: each such option has a
 // slot, which `refresh` fills from the calls' options before every replay. Slots and scratch memory
 // stay where they are for as long as the queue lives.
+
+class Queue;
+
+/** Calls that wait for others which the same launch can serve (many.h). */
+struct Gathered {
+  virtual ~Gathered() = default;
+  virtual void launch(Queue& queue) = 0;
+};
 
 class Queue {
  public:
@@ -71,6 +80,8 @@ class Queue {
     if (!slots_) throw DeviceError("the device has no memory left for numbers that vary");
     const Source source{&call, name};
     if (capturing) {
+      for (size_t i = 0; i < sources_.size(); i++)
+        if (sources_[i].call == &call && sources_[i].name == name) return slots_ + i;
       require(sources_.size() < SLOTS, "a step has too many numbers that vary");
       sources_.push_back(source);
       return slots_ + sources_.size() - 1;
@@ -88,6 +99,14 @@ class Queue {
     for (const Source& source : sources_) values.push_back(source.value());
     if (!values.empty())
       succeed(gpu::upload(slots_, values.data(), values.size() * sizeof(double), stream), "upload");
+  }
+
+  /** At most one launch waits; whatever else is launched comes after it. */
+  std::unique_ptr<Gathered> gathered;
+
+  /** Launches what waits; before a capture ends. */
+  void flush() {
+    if (const std::unique_ptr<Gathered> waiting = std::move(gathered)) waiting->launch(*this);
   }
 
   /** The captured calls are gone, and so must be their graphs. */
@@ -137,6 +156,7 @@ inline unsigned gridAxis(int64_t count, const char* what) {
 template <class... P, class... A>
 void enqueueShared(Queue& queue, void (*kernel)(P...), const char* name, dim3 grid, int threads,
                    int sharedBytes, A&&... arguments) {
+  queue.flush();
   succeed(gpu::launch(kernel, name, grid, dim3(threads), sharedBytes, queue.stream,
                       std::forward<A>(arguments)...),
           name);
