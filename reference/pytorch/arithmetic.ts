@@ -238,6 +238,13 @@ export function compare(run: Interpreter, op: string, a: Value, b: Value): boole
   if (a instanceof TensorValue || b instanceof TensorValue)
     return new Unknown("it depends on a tensor's numbers");
   if (op === "==" || op === "!=") return same(a, b) === (op === "==");
+  if (a instanceof List && b instanceof List) {
+    // The first items that differ decide, or else the lengths.
+    const at = a.items.findIndex((item, i) => i >= b.items.length || !same(item, b.items[i]));
+    return at === -1 || at >= b.items.length
+      ? compare(run, op, a.items.length, b.items.length)
+      : compare(run, op, a.items[at], b.items[at]);
+  }
   const [m, n] = typeof a === "string" && typeof b === "string" ? [a, b] : [numeric(a), numeric(b)];
   if (m === null || n === null) return new Unknown(`${op} is not followed here`);
   return op === "<" ? m < n : op === "<=" ? m <= n : op === ">" ? m > n : m >= n;
