@@ -19,6 +19,8 @@
 // A factor is kept the way it lies in memory, so that copies go in pieces of 16 bytes: *along* K in
 // rows of 16 + 4 words, or *across* in rows of 64 + 8 (128 + 8). The lane that wants element
 // (g, t) of a fragment, g < 8 and t < 4, reads word 20g + t or 8t + g modulo 32: 32 different banks.
+// What lies along K is read by ldmatrix, which moves 16 bytes of a row as four words for four lanes: the rows
+// of a matrix begin at words 20g modulo 32, eight different multiples of four.
 //
 // ## Precision and order
 //
@@ -73,16 +75,31 @@ __device__ __forceinline__ void multiplyStage(const float* as, const float* bs,
 #pragma unroll
       for (int i = 0; i < I; i++) {
         const int m = m0 + 16 * i;
-        a[i][0] = gpu::cvt_tf32(as[A::at(m, k)]);
-        a[i][1] = gpu::cvt_tf32(as[A::at(m + 8, k)]);
-        a[i][2] = gpu::cvt_tf32(as[A::at(m, k + 4)]);
-        a[i][3] = gpu::cvt_tf32(as[A::at(m + 8, k + 4)]);
+        if constexpr (A_ALONG) {
+          gpu::ldmatrix_x4(a[i], as + A::at(m - g + lane % 16, k - t + lane / 16 * 4));
+        } else {
+          a[i][0] = __float_as_uint(as[A::at(m, k)]);
+          a[i][1] = __float_as_uint(as[A::at(m + 8, k)]);
+          a[i][2] = __float_as_uint(as[A::at(m, k + 4)]);
+          a[i][3] = __float_as_uint(as[A::at(m + 8, k + 4)]);
+        }
+#pragma unroll
+        for (int v = 0; v < 4; v++) a[i][v] = gpu::cvt_tf32(__uint_as_float(a[i][v]));
       }
 #pragma unroll
-      for (int j = 0; j < J; j++) {
-        const int n = n0 + 8 * j + g;
-        b[j][0] = gpu::cvt_tf32(bs[B::at(n, k)]);
-        b[j][1] = gpu::cvt_tf32(bs[B::at(n, k + 4)]);
+      for (int j = 0; j < J; j += 2) {
+        const int n = n0 + 8 * j;
+        uint32_t pair[4];
+        if constexpr (B_ALONG) {
+          gpu::ldmatrix_x4(pair, bs + B::at(n + lane / 16 * 8 + lane % 8, k - t + lane % 16 / 8 * 4));
+        } else {
+          pair[0] = __float_as_uint(bs[B::at(n + g, k)]);
+          pair[1] = __float_as_uint(bs[B::at(n + g, k + 4)]);
+          pair[2] = __float_as_uint(bs[B::at(n + 8 + g, k)]);
+          pair[3] = __float_as_uint(bs[B::at(n + 8 + g, k + 4)]);
+        }
+#pragma unroll
+        for (int v = 0; v < 4; v++) b[j + v / 2][v % 2] = gpu::cvt_tf32(__uint_as_float(pair[v]));
       }
 #pragma unroll
       for (int i = 0; i < I; i++)
