@@ -46,8 +46,10 @@ const results = await Promise.all([
     outdir: join(kernels, "dist"),
     entryPoints: { backend: "backend.ts", verify: "check/verify.ts" },
     platform: "node",
-    // The laws travel with what judges by them; the library is the one that a program runs.
+    // The laws travel with what judges by them; the library is the one that a program runs, and not
+    // what the house's own tsconfig.json makes of its name.
     packages: "external",
+    external: ["convnotes"],
     sourcemap: true,
   }),
   // Nothing is kept of this one: it fails as soon as the library asks for what browsers lack.

@@ -242,6 +242,9 @@ export function offerGpus(
     });
 }
 
+/** By library and number. Tensors stay where they are when kernels are loaded anew. */
+const opened = new Map<string, Gpu>();
+
 function register(
   library: GpuLibrary,
   addon: GpuAddon,
@@ -250,13 +253,15 @@ function register(
   name: Device,
   options: GpuOptions,
 ): void {
-  let opened: Gpu | null = null;
+  let mine: Gpu | null = null;
   const gpu = (): Gpu => {
-    if (opened) return opened;
-    opened = new addon.Gpu(file, index);
-    opened.precision(options.precision !== "fp32");
-    if (options.settings !== undefined) opened.configure(options.settings);
-    return opened;
+    if (mine) return mine;
+    const key = `${file} ${index}`;
+    mine = opened.get(key) ?? new addon.Gpu(file, index);
+    opened.set(key, mine);
+    mine.precision(factors === "tf32");
+    if (options.settings !== undefined) mine.configure(options.settings);
+    return mine;
   };
   const device: OpenDevice = {
     ...{ name, library },
@@ -264,6 +269,7 @@ function register(
       new addon.GpuMemory(gpu(), length * arrayOf(dtype, 0).BYTES_PER_ELEMENT),
   };
   const { sampler } = options;
+  const factors = options.precision === "fp32" ? "float32" : "tf32";
   const forward = new Map<string, Primitive>();
   const namesOf: NamesOf = (stem) => forward.get(stem)!;
 
@@ -306,6 +312,7 @@ function register(
               ...{ options: settings, path: "" },
             },
             namesOf,
+            factors,
           ),
         );
     },
@@ -343,7 +350,7 @@ function register(
       try {
         const plain: CompileOptions = { ...options, rewrite: "never" };
         if (!sampler) return compileStep({ Program, kernels, lend }, step, plain);
-        const { Program: Watched, known } = watched(Program, step.graph, sampler, namesOf);
+        const { Program: Watched, known } = watched(Program, step.graph, sampler, namesOf, factors);
         const program = compileStep({ Program: Watched, kernels, lend }, step, plain);
         known.plan = program.plan;
         return program;
@@ -353,7 +360,7 @@ function register(
         throw error;
       }
     },
-    describe: () => gpu().describe(),
+    describe: () => ({ ...gpu().describe(), factors }),
   });
 }
 

@@ -75,15 +75,21 @@ export interface Backend {
    * Throws: CannotCompile, with the reason, for a step that has to be run operation by operation.
    */
   compile?(step: TracedStep): Program;
-  /** What people may know of the device. Units: bytes. */
-  describe?(): {
-    readonly name: string;
-    readonly major: number;
-    readonly minor: number;
-    readonly multiprocessors: number;
-    readonly freeBytes: number;
-    readonly totalBytes: number;
-  };
+  /** What people may know of a device with memory of its own. */
+  describe?(): DeviceDescription;
+}
+
+/** A device with memory of its own. Units: bytes. */
+export interface DeviceDescription {
+  readonly name: string;
+  /** The compute capability. */
+  readonly major: number;
+  readonly minor: number;
+  readonly multiprocessors: number;
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  /** How factors are rounded before they are multiplied. */
+  readonly factors: "tf32" | "float32";
 }
 
 // ## Whole steps

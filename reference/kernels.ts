@@ -81,6 +81,7 @@ export interface Seen {
 /** Where and how something was verified. */
 export interface Certificate {
   readonly what: string;
+  readonly device: string;
   readonly isa: string;
   readonly threads: number;
   readonly seed: number;
@@ -90,6 +91,7 @@ export interface Certificate {
 }
 
 interface Choice {
+  readonly device: string;
   readonly isa?: string | undefined;
   readonly threads?: number | undefined;
   readonly seed: number;
@@ -116,7 +118,11 @@ export interface Verifier {
 export interface Sampler {
   /** Milliseconds spent on looking. */
   readonly spentMs: number;
-  certificate(what: string, where: { readonly isa: string; readonly threads: number }): Certificate;
+  certificate(
+    what: string,
+    device: string,
+    status: { readonly isa: string; readonly threads: number },
+  ): Certificate;
 }
 
 /** Throws: Error where there is nothing to verify, with the reason. */

@@ -7,7 +7,7 @@
 //
 // What comes out is a certificate. What is off ends the run, with all that is needed to see it again.
 
-import { float32 } from "../../spec/rounding.js";
+import { type Arithmetic, float32, tf32 } from "../../spec/rounding.js";
 import { type Continuation, hasLaw, judgeCall, type KernelCall, type NamesOf } from "./call.js";
 import { cutCall, drawCut, type Held } from "./cut.js";
 
@@ -26,6 +26,17 @@ export interface HeldCall {
 export interface HeldContinuation extends Omit<Continuation, "inputs"> {
   readonly inputs: readonly (Held | null)[];
 }
+
+/** How factors are rounded before tensor cores multiply them; `float32`: not at all. */
+export type Factors = "float32" | "tf32";
+
+/** Only sums of products run on tensor cores. */
+const arithmeticOf = (primitive: string, factors: Factors): Arithmetic =>
+  factors === "tf32" &&
+  /^(conv2d|linear|matmul)\b/.test(primitive.replace(/_backward.*/, "")) &&
+  !primitive.endsWith("_bias")
+    ? tf32
+    : float32;
 
 /** What was seen of one operation. */
 export interface Tally {
@@ -104,7 +115,7 @@ export class Sampler {
   }
 
   /** Throws: VerificationError for an element that is off. */
-  judge(call: HeldCall, namesOf: NamesOf): void {
+  judge(call: HeldCall, namesOf: NamesOf, factors: Factors = "float32"): void {
     const { primitive, options, then } = call;
     for (const { name } of [primitive, ...(then ? [then.primitive] : [])])
       if (!hasLaw(name)) {
@@ -137,7 +148,12 @@ export class Sampler {
     this.tallies.set(primitive.name, tally);
     tally.calls++;
     tally.shapes.add(call.outputs[0]?.shape.join("×") ?? "");
-    for (const { output, elements, worst, violation } of judgeCall(kernelCall, namesOf, float32)) {
+    const arithmetic = arithmeticOf(primitive.name, factors);
+    for (const { output, elements, worst, violation } of judgeCall(
+      kernelCall,
+      namesOf,
+      arithmetic,
+    )) {
       tally.elements += elements;
       tally.worst = Math.max(tally.worst, worst);
       if (violation === undefined) continue;

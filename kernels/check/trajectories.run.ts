@@ -10,7 +10,7 @@ import { loadKernels } from "../backend.js";
 import { all, restarted, small } from "./restart.js";
 
 const [count, ...names] = process.argv.slice(2);
-const asked = count === undefined ? undefined : Number(count);
+const asked = process.argv.length > 2 ? Number(count) : undefined;
 if (asked !== undefined && !(Number.isInteger(asked) && asked >= 1)) {
   console.error(`the number of steps must be a whole number from 1, got ${count}`);
   process.exit(2);

@@ -163,7 +163,7 @@ describe("verification", function () {
   const needs = here.length > 0 ? it : it.skip;
 
   needs("certifies every kernel", () => {
-    const certificate = verifyKernels({ seed, runs: 20 });
+    const certificate = verifyKernels({ device: "cpu", seed, runs: 20 });
     assert.deepEqual(
       certificate.operations.filter((seen) => seen.failure !== undefined),
       [],
@@ -175,7 +175,7 @@ describe("verification", function () {
 
   for (const model of ["lenet", "lenet_bn"])
     needs(`looks at the calls of ${model} as they are fused, and finds them right`, () => {
-      const options = { model, batch: 17, seed, steps: 300, milliseconds: 20_000 };
+      const options = { device: "cpu", model, batch: 17, seed, steps: 300, milliseconds: 20_000 };
       const certificate = verifyModel(options);
       assert.deepEqual(certificate.unchecked, []);
       assert.ok(certificate.passed, JSON.stringify(certificate.operations.at(-1)));

@@ -8,11 +8,11 @@ import * as convnotes from "convnotes";
 import { cpus } from "node:os";
 import fc from "fast-check";
 import type { Law } from "../../spec/laws.js";
-import { float32 } from "../../spec/rounding.js";
+import { type Arithmetic, float32, tf32 } from "../../spec/rounding.js";
 import type { Case } from "../../spec/values.js";
 import { type KernelOptions, loadKernels } from "../backend.js";
 import { checkKernels, restoreKernels } from "./guarded.js";
-import { judge, type Worst } from "./judge.js";
+import { execute, judge, type Worst } from "./judge.js";
 import { laws } from "./laws.js";
 import { Sampler, type SamplerOptions, VerificationError } from "./sampler.js";
 
@@ -37,7 +37,10 @@ export interface Certificate {
   readonly convnotes: string;
   readonly node: string;
   readonly processor: string;
+  readonly device: string;
+  /** The host's instruction set, or a GPU's name and how it rounds factors. */
   readonly isa: string;
+  /** Of a GPU: its multiprocessors. */
   readonly threads: number;
   readonly seed: number;
   readonly passed: boolean;
@@ -48,6 +51,7 @@ export interface Certificate {
 
 interface Circumstances {
   readonly what: string;
+  readonly device: string;
   readonly isa: string;
   readonly threads: number;
   readonly seed: number;
@@ -82,6 +86,8 @@ const seenBy = (sampler: Sampler, about: Circumstances): Certificate =>
 // ## Every kernel
 
 export interface VerifyOptions extends Pick<KernelOptions, "isa" | "threads"> {
+  /** `cpu`, or a device with memory of its own. */
+  readonly device: string;
   readonly seed: number;
   /** Cases of each law. */
   readonly runs: number;
@@ -93,35 +99,58 @@ export interface VerifyOptions extends Pick<KernelOptions, "isa" | "threads"> {
 const worstOf = (worst: Worst): number => Math.max(0, ...worst.values());
 
 /**
- * Draws cases for every kernel, and holds every element of every result and gradient to the laws.
- * Operands lie between guard words, outputs are full of NaN before.
+ * Draws cases for every kernel, and holds every element of every result and gradient to the laws. On
+ * `cpu`, operands lie between guard words, and outputs are full of NaN before.
  *
  * Throws: Error where there are no kernels.
  */
 export function verifyKernels(options: VerifyOptions): Certificate {
-  const { seed, runs, onOperation, isa, threads } = options;
-  const checked = checkKernels({ ...(isa && { isa }), ...(threads && { threads }) });
+  const { device, seed, runs, onOperation, isa, threads } = options;
   try {
+    const where =
+      device === "cpu"
+        ? checkKernels({ ...(isa && { isa }), ...(threads && { threads }) })
+        : describeGpu(device);
     const operations = laws.map((law): Seen => {
-      const seen = seenOf(law, seed, runs);
+      const seen = seenOf(law, device, seed, runs);
       onOperation?.(seen);
       return seen;
     });
-    const { isa, threads } = checked;
-    return certificate({ what: "every kernel", isa, threads, seed }, operations, []);
+    const about = { what: "every kernel", device, isa: where.isa, threads: where.threads, seed };
+    return certificate(about, operations, []);
   } finally {
     restoreKernels();
   }
 }
 
-function seenOf(law: Law, seed: number, runs: number): Seen {
+/** A GPU in the words of a certificate. Throws: Error where there is none. */
+function describeGpu(device: string): { isa: string; threads: number } {
+  const found = convnotes.backendOf(device).describe?.();
+  if (found === undefined)
+    throw new Error(`"${device}" has no kernels; cpu has, GPUs have, and the emulated device has`);
+  const { name, major, minor, multiprocessors, factors } = found;
+  return {
+    isa: `${name}, compute capability ${major}.${minor}, factors in ${factors}`,
+    threads: multiprocessors,
+  };
+}
+
+/** What the results of an operation's kernels may be off. */
+function arithmeticOf(stem: string, device: string): Arithmetic {
+  const factors = convnotes.backendOf(device).describe?.().factors;
+  return factors === "tf32" && ["conv2d", "linear", "matmul"].includes(stem) ? tf32 : float32;
+}
+
+function seenOf(law: Law, device: string, seed: number, runs: number): Seen {
   const worst: Worst = new Map();
+  const arithmetic = arithmeticOf(law.stem, device);
+  const run: typeof execute = (...args) => convnotes.withDevice(device, () => execute(...args));
   let calls = 0;
   const hold = (cases: fc.Arbitrary<Case>, exactly: boolean) => {
     fc.assert(
       fc.property(cases, (c) => {
         calls++;
-        judge(law, c, exactly ? null : float32, worst);
+        judge(law, c, exactly ? null : arithmetic, worst, run);
       }),
       { seed, numRuns: runs },
     );
@@ -139,6 +168,7 @@ function seenOf(law: Law, seed: number, runs: number): Seen {
 // ## Whole networks
 
 export interface ModelOptions extends Pick<KernelOptions, "isa" | "threads"> {
+  readonly device: string;
   readonly model: string;
   readonly batch: number;
   readonly seed: number;
@@ -154,25 +184,27 @@ export interface ModelOptions extends Pick<KernelOptions, "isa" | "threads"> {
  * Throws: Error where there are no kernels.
  */
 export function verifyModel(options: ModelOptions): Certificate {
-  const { model, batch, seed, steps, milliseconds, onStep, isa, threads } = options;
+  const { device, model, batch, seed, steps, milliseconds, onStep, isa, threads } = options;
   const sampler = new Sampler({ share: 1, seed });
   const status = loadKernels(convnotes, {
     ...{ sampler, ...(isa && { isa }), ...(threads && { threads }) },
   });
   if (!status.available) throw new Error(status.reason);
+  const where = device === "cpu" ? status : describeGpu(device);
   const about = {
-    ...{ what: `${model}, batch ${batch}`, isa: status.isa, threads: status.threads, seed },
+    ...{ what: `${model}, batch ${batch}`, device, seed },
+    ...{ isa: where.isa, threads: where.threads },
   };
   try {
     convnotes.manualSeed(seed);
     const { create, inputShape } = convnotes.modelNamed(model);
-    const net = create();
+    const net = create().to(device);
     const optimizer = new convnotes.optim.Adam(net.parameters(), { lr: 0.001 });
-    const step = new convnotes.TrainingStep(net, optimizer, "cpu");
-    const x = convnotes.randn([batch, ...inputShape]);
+    const step = new convnotes.TrainingStep(net, optimizer, device);
+    const x = convnotes.randn([batch, ...inputShape]).to(device);
     const labels = convnotes.tensor(
       Array.from({ length: batch }, (_, i) => i % 10),
-      { dtype: "int64" },
+      { dtype: "int64", device },
     );
     const started = performance.now();
     for (let i = 0; i < steps && performance.now() - started < milliseconds; i++) {
@@ -197,7 +229,13 @@ export function verifyModel(options: ModelOptions): Certificate {
 export function makeSampler(options: SamplerOptions) {
   const sampler = new Sampler(options);
   return Object.assign(sampler, {
-    certificate: (what: string, { isa, threads }: { isa: string; threads: number }): Certificate =>
-      seenBy(sampler, { what, isa, threads, seed: options.seed }),
+    certificate: (
+      what: string,
+      device: string,
+      status: { isa: string; threads: number },
+    ): Certificate => {
+      const { isa, threads } = device === "cpu" ? status : describeGpu(device);
+      return seenBy(sampler, { what, device, isa, threads, seed: options.seed });
+    },
   });
 }

@@ -8,7 +8,7 @@ import type { DType, Graph, GraphNode, Primitive, Shape } from "convnotes";
 import type { Buffer, Call, Plan } from "../plan/plan.js";
 import type { HostProgram } from "../plan/program.js";
 import type { Held } from "./cut.js";
-import type { HeldCall, Sampler } from "./sampler.js";
+import type { Factors, HeldCall, Sampler } from "./sampler.js";
 import type { NamesOf } from "./call.js";
 
 const arrays = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array } as const;
@@ -89,7 +89,13 @@ interface Description {
 }
 
 /** A host's program class whose programs are looked into; `plan` is told once it is known. */
-export function watched(Base: HostProgram, graph: Graph, sampler: Sampler, namesOf: NamesOf) {
+export function watched(
+  Base: HostProgram,
+  graph: Graph,
+  sampler: Sampler,
+  namesOf: NamesOf,
+  factors: Factors = "float32",
+) {
   const known: { plan: Plan | null } = { plan: null };
   const Program = class implements InstanceType<HostProgram> {
     readonly #base: InstanceType<HostProgram>;
@@ -131,7 +137,7 @@ export function watched(Base: HostProgram, graph: Graph, sampler: Sampler, names
       });
       const calls = callsIn(call, plan, graph, inputs, outputs, Object.fromEntries(now));
       if (calls.length === 0) sampler.unchecked.add(call.kernel);
-      for (const one of calls) sampler.judge(one, namesOf);
+      for (const one of calls) sampler.judge(one, namesOf, factors);
     }
   };
   return { Program: Program as HostProgram, known };

@@ -3,11 +3,11 @@
 // What there is, and what a network is made of, without computing anything.
 
 import type { Command } from "commander";
-import { backendOf, defaultDevice, devices, uncomputed } from "../backend.js";
+import { backendOf, defaultDevice, devices, openFamilies, uncomputed } from "../backend.js";
 import { zeros } from "../create.js";
 import { kernelStatus } from "../kernels.js";
 import { models, modelNamed } from "../models/index.js";
-import { formatSummary, summarize } from "../summary.js";
+import { formatSummary, showBytes, summarize } from "../summary.js";
 import { noGrad } from "../tape.js";
 import { makeOptimizer } from "../train/loop.js";
 import { type OptimizerSettings, recipes } from "../train/recipes.js";
@@ -95,19 +95,30 @@ export function addDevices(program: Command): void {
     .option("--json", "print the list as JSON")
     .action((flags: { json?: boolean }) => {
       const kernels = kernelStatus();
-      const list = devices().map((name) => ({ name, standard: name === defaultDevice() }));
+      // Only now are GPUs looked for, so that nobody else has to wait for a driver.
+      const absent = Object.fromEntries(openFamilies());
+      const list = devices().map((name) => {
+        const hardware = backendOf(name).describe?.();
+        return { name, standard: name === defaultDevice(), ...(hardware && { hardware }) };
+      });
       if (flags.json) {
-        console.log(JSON.stringify({ devices: list, kernels }, null, 2));
+        console.log(JSON.stringify({ devices: list, absent, kernels }, null, 2));
         return;
       }
       const speed = kernels.available
         ? `fast kernels: ${kernels.isa}, ${kernels.threads} thread${kernels.threads > 1 ? "s" : ""}`
         : "plain loops, as on reference";
-      for (const d of list)
-        console.log(
-          `${d.name}${d.standard ? " (default)" : ""}${d.name === "cpu" ? `: ${speed}` : ""}`,
-        );
+      for (const { name, standard, hardware } of list) {
+        const about =
+          name === "cpu"
+            ? speed
+            : hardware &&
+              `${hardware.name}, compute capability ${hardware.major}.${hardware.minor}, ` +
+                `${showBytes(hardware.freeBytes)} free of ${showBytes(hardware.totalBytes)}`;
+        console.log(`${name}${standard ? " (default)" : ""}${about ? `: ${about}` : ""}`);
+      }
       if (!kernels.available) console.log(`\nThere are no fast kernels: ${kernels.reason}`);
+      for (const reason of Object.values(absent)) console.log(reason);
     });
 }
 

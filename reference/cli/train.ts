@@ -192,7 +192,7 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
 
 /** Throws: UsageError where no kernels compute. */
 async function lookAtCalls(share: number | true, { settings }: RunFolder): Promise<Sampler> {
-  if (settings.device !== "cpu")
+  if (["reference", "meta"].includes(settings.device))
     throw new UsageError(
       `train --verify: on "${settings.device}" no kernels compute; leave out --device`,
     );
@@ -206,7 +206,11 @@ async function lookAtCalls(share: number | true, { settings }: RunFolder): Promi
 function certify(sampler: Sampler, folder: RunFolder): void {
   const status = kernelStatus();
   if (!status.available) return;
-  const certificate = sampler.certificate(`training in ${folder.path}`, status);
+  const certificate = sampler.certificate(
+    `training in ${folder.path}`,
+    folder.settings.device,
+    status,
+  );
   const file = join(folder.path, "certificate.json");
   writeCertificate(certificate, file);
   console.log(verdict(certificate, file));

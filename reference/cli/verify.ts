@@ -3,6 +3,7 @@
 // Holds the kernels to the laws of their operations, on this machine, and writes a certificate.
 
 import type { Command } from "commander";
+import { backendOf } from "../backend.js";
 import { writeAtomically } from "../files/atomic.js";
 import { type Certificate, loadVerifier, type Seen } from "../kernels.js";
 import { modelNamed } from "../models/index.js";
@@ -42,10 +43,11 @@ export function addVerify(program: Command): void {
 }
 
 async function runVerify(flags: Flags): Promise<void> {
-  if (flags.device !== "cpu")
+  const { device } = flags;
+  if (["reference", "meta"].includes(backendOf(device).device))
     throw new Error(
-      `verify: "${flags.device}" has no kernels; they compute for the device "cpu" and are held to ` +
-        `the formulas that "reference" computes`,
+      `verify: "${device}" has no kernels; those of "cpu", of GPUs and of the emulated device are ` +
+        `held to the formulas`,
     );
   const verifier = await loadVerifier();
   const { runs, isa, threads } = flags;
@@ -53,10 +55,17 @@ async function runVerify(flags: Flags): Promise<void> {
   let certificate: Certificate;
   if (flags.model === undefined) {
     const onOperation = (seen: Seen) => console.log(line(seen));
-    certificate = verifier.verifyKernels({ seed, runs, isa, threads, onOperation });
+    certificate = verifier.verifyKernels({ device, seed, runs, isa, threads, onOperation });
   } else {
     certificate = verifier.verifyModel({
-      ...{ model: modelNamed(flags.model).name, batch: flags.batchSize, seed, isa, threads },
+      ...{
+        device,
+        model: modelNamed(flags.model).name,
+        batch: flags.batchSize,
+        seed,
+        isa,
+        threads,
+      },
       ...{ steps: Number.POSITIVE_INFINITY, milliseconds: flags.seconds * 1000 },
     });
     for (const seen of certificate.operations) console.log(line(seen));
@@ -81,7 +90,8 @@ export function verdict({ operations, unchecked, ...c }: Certificate, path: stri
   const worst = Math.max(0, ...operations.map((seen) => seen.worst));
   const rest = unchecked.length > 0 ? `; not looked at: ${unchecked.join(", ")}` : "";
   return (
-    `${c.passed ? "verified" : "NOT verified"}: ${c.what} (${c.isa}, ${c.threads} threads, ` +
+    `${c.passed ? "verified" : "NOT verified"}: ${c.what} (${c.isa}, ${c.threads} ` +
+    `${c.device === "cpu" ? "threads" : "multiprocessors"}, ` +
     `seed ${c.seed}): ${calls} calls of ${operations.length} operations, ` +
     `worst error ÷ bound ${worst.toFixed(3)}${rest} (${path})`
   );
