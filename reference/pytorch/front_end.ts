@@ -96,7 +96,9 @@ class PyTorchFrontEnd implements FrontEnd {
           [...modulesOf(instance).keys()].filter((module) => module !== instance),
         ),
       );
-      const later = ({ instance }: Candidate) => inner.has(instance) || takesAnything(instance);
+      const innerClasses = new Set([...inner].map(({ cls }) => cls));
+      const later = ({ instance }: Candidate) =>
+        inner.has(instance) || innerClasses.has(instance.cls) || takesAnything(instance);
       const made = new Map<Candidate, Network>();
       for (const last of [false, true])
         for (const candidate of candidates)

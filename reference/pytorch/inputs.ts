@@ -5,9 +5,9 @@
 
 import type { NetworkInput, SourceRange } from "./analysis.js";
 import type { Failure, Interpreter } from "./interpreter.js";
-import { runOnce, type Sizes } from "./network.js";
+import { printedOf, runOnce, type Sizes } from "./network.js";
 import type { SourceFile } from "./source.js";
-import { type Instance, List, modulesOf, TensorValue, Unknown } from "./values.js";
+import { childrenOf, type Instance, List, modulesOf, TensorValue, Unknown } from "./values.js";
 
 export interface Found {
   readonly inputs: readonly Sizes[];
@@ -65,10 +65,7 @@ export function fromCall(run: Interpreter, module: Instance): Found | null {
     const same =
       call.module === module ||
       (call.module.cls === module.cls && call.module.cls.node !== null) ||
-      modulesOf(module)
-        .get(call.module)
-        ?.split(".")
-        .every((part) => part === "0") === true;
+      isFirstIn(module, call.module);
     const inputs = same ? sizesOf(call.inputs) : null;
     if (inputs !== null) return { inputs, source: "call", range: call.range };
   }
@@ -77,9 +74,26 @@ export function fromCall(run: Interpreter, module: Instance): Found | null {
   return inputs && { inputs, source: "call", range: first!.range };
 }
 
-/** A module that takes whatever comes is shown what came to another of its class. */
-const classInputs = (run: Interpreter, module: Instance) =>
-  takesAnything(module) ? run.inputsOfClass.get(module.cls) : undefined;
+/** `for layer in net: X = layer(X)` gives the whole net's input to its first layer. */
+function isFirstIn(module: Instance, inner: Instance): boolean {
+  let first = module;
+  for (let depth = 0; depth < 50; depth++) {
+    const children = childrenOf(first);
+    if (children.length === 0) return false;
+    [[, first]] = children;
+    if (first === inner) return true;
+  }
+  return false;
+}
+
+/** A module is shown what came to one like it, or, if it takes whatever comes, to one of its class. */
+function classInputs(run: Interpreter, module: Instance) {
+  const given = run.inputsOfClass.get(module.cls);
+  const like =
+    given !== undefined &&
+    (takesAnything(module) || printedOf(run, given.module) === printedOf(run, module));
+  return like ? given : undefined;
+}
 
 export const takesAnything = (module: Instance): boolean =>
   [...modulesOf(module).keys()].every((m) => (m.layer?.parameters.size ?? 0) === 0);

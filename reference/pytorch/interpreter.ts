@@ -77,7 +77,7 @@ export interface Recorder {
   aside<T>(body: () => T): T;
 }
 
-/** A module that was called from outside of all modules. */
+/** A call of a module. */
 export interface RootCall {
   readonly module: Instance;
   readonly inputs: readonly Value[];
@@ -115,11 +115,13 @@ export class Interpreter {
   readonly firstResult = new Map<Fn, Value>();
   readonly failures: Failure[] = [];
   readonly firstInputs = new Map<Instance, { inputs: readonly Value[]; range: SourceRange }>();
-  readonly inputsOfClass = new Map<Class, { inputs: readonly Value[]; range: SourceRange }>();
+  readonly inputsOfClass = new Map<Class, RootCall>();
   /** Whether what modules are given is only a guess, and not to be remembered. */
   guessing = false;
   /** Where only the shape is known, there is nothing to compute with. */
   #onlyShapes: string | null = null;
+  /** The last softmax that a function, not a layer, has taken. */
+  softmax: { readonly of: TensorValue; readonly range: SourceRange } | null = null;
   extraMultiplyAdds = 0;
   site: SourceRange = nowhere;
   /** Whether modules compute, or are only built. */
@@ -1140,7 +1142,8 @@ export class Interpreter {
     if (!this.guessing && !args.positional.some((value) => value instanceof Unknown)) {
       const given = { inputs: args.positional.map(asItIs), range: site };
       if (!this.firstInputs.has(module)) this.firstInputs.set(module, given);
-      if (!this.inputsOfClass.has(module.cls)) this.inputsOfClass.set(module.cls, given);
+      if (!this.inputsOfClass.has(module.cls))
+        this.inputsOfClass.set(module.cls, { module, ...given });
     }
     try {
       const forward = module.cls.find("forward");

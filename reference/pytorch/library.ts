@@ -229,9 +229,7 @@ class Module(nn.Module):
 
 class Classifier(Module):
     def layer_summary(self, X_shape):
-        X = torch.randn(*X_shape)
-        for layer in self.net:
-            X = layer(X)
+        self(torch.randn(*X_shape))
 
 class Residual(nn.Module):
     def __init__(self, num_channels, use_1x1conv=False, strides=1):

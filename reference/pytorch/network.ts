@@ -61,6 +61,8 @@ export interface Pass {
   readonly failure: Failure | null;
   /** Whether the code itself refused, by an exception. */
   readonly raised: boolean;
+  /** Where the output is a function's softmax: its place. */
+  readonly softmax: SourceRange | null;
   /** The layers that ran, also on ways that may not be taken. */
   readonly touched: ReadonlySet<Instance>;
   readonly multiplyAdds: number;
@@ -158,6 +160,7 @@ export function runOnce(
       multiplyAdds: products(from, to) + extra,
     })),
     ...{ values, output: result, failure, raised, touched },
+    softmax: run.softmax !== null && run.softmax.of === result ? run.softmax.range : null,
     multiplyAdds:
       products(0, graph?.nodes.length ?? 0) -
       skipped.reduce((sum, [from, to]) => sum + products(from, to), 0) +
@@ -425,7 +428,7 @@ const settable: ReadonlySet<string> = new Set([
 
 /** What is legal, but probably not meant. */
 function notesOn(
-  { layers, output, failure, touched }: Pass,
+  { layers, output, failure, touched, softmax }: Pass,
   root: Instance,
   complete: boolean,
   source: NetworkInput["source"],
@@ -478,19 +481,20 @@ function notesOn(
       }
   }
   const last = layers.at(-1);
-  if (
-    failure === null &&
+  const isLast =
     last?.output instanceof TensorValue &&
     output instanceof TensorValue &&
     last.output.tensor === output.tensor &&
-    /^(Log)?Softmax$/.test(last.module.cls.name) &&
-    /CrossEntropyLoss|cross_entropy/.test(text)
-  )
-    add(
-      "softmax-before-cross-entropy",
-      last.module,
-      "the cross-entropy loss takes the softmax itself; twice makes learning slow",
-    );
+    /^(Log)?Softmax$/.test(last.module.cls.name);
+  const where = isLast ? last.module.definition : softmax;
+  if (failure === null && where !== null && /CrossEntropyLoss|cross_entropy/.test(text))
+    notes.push({
+      severity: "note",
+      code: "softmax-before-cross-entropy",
+      message: "the cross-entropy loss takes the softmax itself; twice makes learning slow",
+      range: where,
+      related: [],
+    });
   if (complete) {
     const unused = [...paths].filter(
       ([m]) => m.layer !== null && !touched.has(m) && !/Loss$|^Identity$/.test(m.cls.name),

@@ -118,6 +118,16 @@ const through =
     return new TensorValue(op(x.tensor), x.field);
   };
 
+/** A softmax, whose place is kept: it may be one too many. */
+const noted =
+  (op: typeof ops.softmax): Body =>
+  (s, run) => {
+    const x = input(s);
+    const of = new TensorValue(op(x.tensor, { dim: s.int("dim") }), x.field);
+    run.softmax = { of, range: run.site };
+    return of;
+  };
+
 /** The sizes of `view(2, -1)` as of `view((2, -1))`. */
 function sizesOf(value: Value): number[] {
   const items = value instanceof List ? value.items : [value];
@@ -215,14 +225,8 @@ const table: Record<string, [signature: string, body: Body]> = {
   relu_: ["input", through(ops.relu)],
   sigmoid: ["input", through(ops.sigmoid)],
   tanh: ["input", through(ops.tanh)],
-  softmax: [
-    "input, dim=None",
-    (s) => new TensorValue(ops.softmax(input(s).tensor, { dim: s.int("dim") }), input(s).field),
-  ],
-  log_softmax: [
-    "input, dim=None",
-    (s) => new TensorValue(ops.logSoftmax(input(s).tensor, { dim: s.int("dim") }), input(s).field),
-  ],
+  softmax: ["input, dim=None", noted(ops.softmax)],
+  log_softmax: ["input, dim=None", noted(ops.logSoftmax)],
   // Networks are looked at as they evaluate, where dropout hands through.
   dropout: [
     "input, p=0.5, training=True, inplace=False",

@@ -150,10 +150,22 @@ describe("what is said of PyTorch source", () => {
       "self.net(x)",
       "nn.Softmax(1)",
     ],
+    [
+      "softmax-before-cross-entropy",
+      "self.net = nn.Linear(30, 20); loss = nn.CrossEntropyLoss()",
+      "torch.softmax(self.net(x), dim=-1)",
+      "torch.softmax(self.net(x), dim=-1)",
+    ],
+    [
+      "odd-size",
+      "self.net = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(3 * 7 * 7, 20)) # input: (3, 15, 15)",
+      "self.net(x)",
+      "nn.MaxPool2d(2)",
+    ],
   ] as const)
     it(`notes ${code}, and only that`, () => {
       const document = python(
-        `import torch.nn as nn\nclass Net(nn.Module):\n    def __init__(self):\n` +
+        `import torch, torch.nn as nn\nclass Net(nn.Module):\n    def __init__(self):\n` +
           `        super().__init__()\n        ${body}\n    def forward(self, x):\n        return ${forward}\n`,
       );
       const { findings } = analysed(document);
