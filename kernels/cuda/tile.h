@@ -70,13 +70,14 @@ __device__ __forceinline__ void multiplyStage(const float* as, const float* bs,
   const int m0 = warp % S::WARP_ROWS * S::WARP_M + g, n0 = warp / S::WARP_ROWS * S::WARP_N;
   if constexpr (TF32 && GPU_ARCH >= 800) {
 #pragma unroll
-    for (int k = t; k < STEP; k += 8) {
+    for (int step = 0; step < STEP; step += 8) {
+      const int k = step + t;
       uint32_t a[I][4], b[J][2];
 #pragma unroll
       for (int i = 0; i < I; i++) {
         const int m = m0 + 16 * i;
         if constexpr (A_ALONG) {
-          gpu::ldmatrix_x4(a[i], as + A::at(m - g + lane % 16, k - t + lane / 16 * 4));
+          gpu::ldmatrix_x4(a[i], as + A::at(m - g + lane % 16, step + lane / 16 * 4));
         } else {
           a[i][0] = __float_as_uint(as[A::at(m, k)]);
           a[i][1] = __float_as_uint(as[A::at(m + 8, k)]);
@@ -91,7 +92,7 @@ __device__ __forceinline__ void multiplyStage(const float* as, const float* bs,
         const int n = n0 + 8 * j;
         uint32_t pair[4];
         if constexpr (B_ALONG) {
-          gpu::ldmatrix_x4(pair, bs + B::at(n + lane / 16 * 8 + lane % 8, k - t + lane % 16 / 8 * 4));
+          gpu::ldmatrix_x4(pair, bs + B::at(n + lane / 16 * 8 + lane % 8, step + lane % 16 / 8 * 4));
         } else {
           pair[0] = __float_as_uint(bs[B::at(n + g, k)]);
           pair[1] = __float_as_uint(bs[B::at(n + g, k + 4)]);
