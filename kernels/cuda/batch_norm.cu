@@ -11,7 +11,7 @@
 // elements, or one where a plane is no multiple of four.
 //
 // Bytes: forward 16 for each element (three readings and a writing) in training and 8 in evaluation,
-// backward 24 for dx (dy three times, x twice), 8 for dγ, 4 for dβ.
+// backward 20 for dx (dy and x twice, and a writing), 8 for dγ, 4 for dβ.
 
 #include "elementwise.h"
 #include "reduce.h"
@@ -95,11 +95,12 @@ struct FinishVariance {
   }
 };
 
-struct FinishMean {
+struct FinishMeans {
   double n;
-  float* to;
-  __device__ __forceinline__ void operator()(int c, float total) const {
-    to[c] = static_cast<float>(static_cast<double>(total) / n);
+  float *first, *second;
+  __device__ __forceinline__ void operator()(int c, float2 total) const {
+    first[c] = static_cast<float>(static_cast<double>(total.x) / n);
+    second[c] = static_cast<float>(static_cast<double>(total.y) / n);
   }
 };
 
@@ -117,6 +118,13 @@ struct GradientTimesNormal {
   const float *dy, *x, *mean, *inverse;
   __device__ __forceinline__ float operator()(Offsets at, int c) const {
     return dy[at.a] * ((x[at.a] - mean[c]) * inverse[c]);
+  }
+};
+
+struct GradientAlsoTimesNormal {
+  GradientTimesNormal times;
+  __device__ __forceinline__ float2 operator()(Offsets at, int c) const {
+    return make_float2(times.dy[at.a], times(at, c));
   }
 };
 
@@ -180,16 +188,16 @@ void eachElement(const Call& call, Queue& queue, const Channels& s, const F& f, 
           static_cast<int>(count), fours);
 }
 
-/** Numbers for channels: so many rows of them, and memory for sums. */
+/** Memory for pairs of sums, and so many rows of numbers for channels. */
 struct ChannelScratch {
-  float* rows;
   float* sums;
+  float* rows;
 
   ChannelScratch(Queue& queue, const Channels& s, int count) {
-    const size_t own = static_cast<size_t>(count) * s.C;
-    rows = static_cast<float*>(
-        queue.scratch((own + reduceFloats(s.kept(), s.gone())) * sizeof(float)));
-    sums = rows + own;
+    const size_t floats = 2 * reduceFloats(s.kept(), s.gone());
+    sums = static_cast<float*>(
+        queue.scratch((floats + static_cast<size_t>(count) * s.C) * sizeof(float)));
+    rows = sums + floats;
   }
 };
 
@@ -254,11 +262,10 @@ void batch_norm_backward_input(Call& call, Queue& queue) {
   if (training) {
     meanDy = inverse + s.C;
     meanDyNormal = meanDy + s.C;
-    reduce<Adding>(call, queue, s.kept(), s.gone(), Element{dy.floats()}, FinishMean{s.n(), meanDy},
-                   scratch.sums);
-    reduce<Adding>(call, queue, s.kept(), s.gone(),
-                   GradientTimesNormal{dy.floats(), x.floats(), mean.floats(), inverse},
-                   FinishMean{s.n(), meanDyNormal}, scratch.sums);
+    reduce<AddingPairs>(
+        call, queue, s.kept(), s.gone(),
+        GradientAlsoTimesNormal{{dy.floats(), x.floats(), mean.floats(), inverse}},
+        FinishMeans{s.n(), meanDy, meanDyNormal}, reinterpret_cast<float2*>(scratch.sums));
   }
   eachElement(call, queue, s,
               NormalGradient{mean.floats(), inverse, weight.floats(), meanDy, meanDyNormal},

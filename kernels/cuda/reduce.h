@@ -5,7 +5,7 @@
 // result: neighbouring threads read neighbours. Parts hold a fixed number of terms, whatever the
 // device, and are combined the same way until one is left; so the bits depend on the shape alone.
 //
-// Depth of a sum of n terms: along, min(⌈n/32⌉, 128) + 5; across, min(n, 128); and for p > 1 parts that
+// Depth of a sum of n terms: along, min(⌈n/32⌉, 32) + 5; across, min(n, 128); and for p > 1 parts that
 // of a sum across of p terms more.
 // Bytes: 4 for each element of each tensor that a term reads, once; partial results add less than a
 // hundredth. Neither shared memory nor barriers: warps exchange by shuffles.
@@ -17,33 +17,54 @@
 namespace convnotes::gpu_rooms {
 
 constexpr int REDUCE_THREADS = 256;
-constexpr int ALONG_PART = 4096, ACROSS_PART = 128;
+constexpr int ALONG_PART = 1024, ACROSS_PART = 128;
 
 struct Adding {
+  using Value = float;
   static constexpr float start = 0;
   __device__ __forceinline__ static float join(float a, float b) { return a + b; }
+  __device__ __forceinline__ static float fromLane(float x, int lanes) {
+    return __shfl_xor_sync(0xffffffff, x, lanes);
+  }
 };
 
 /** The larger one; NaN if one of them is. */
 struct Larger {
+  using Value = float;
   static constexpr float start = -INFINITY;
   __device__ __forceinline__ static float join(float a, float b) {
     return b > a || b != b ? b : a;
   }
+  __device__ __forceinline__ static float fromLane(float x, int lanes) {
+    return __shfl_xor_sync(0xffffffff, x, lanes);
+  }
 };
 
+/** Two sums at once. */
+struct AddingPairs {
+  using Value = float2;
+  static constexpr float2 start{0, 0};
+  __device__ __forceinline__ static float2 join(float2 a, float2 b) {
+    return make_float2(a.x + b.x, a.y + b.y);
+  }
+  __device__ __forceinline__ static float2 fromLane(float2 x, int lanes) {
+    return make_float2(__shfl_xor_sync(0xffffffff, x.x, lanes),
+                       __shfl_xor_sync(0xffffffff, x.y, lanes));
+  }
+};
+
+/** The same in all lanes. */
 template <class Join>
-__device__ __forceinline__ float joinWarp(float x) {
+__device__ __forceinline__ typename Join::Value joinWarp(typename Join::Value x) {
 #pragma unroll
-  for (int lanes = 16; lanes > 0; lanes /= 2)
-    x = Join::join(x, __shfl_xor_sync(0xffffffff, x, lanes));
+  for (int lanes = 16; lanes > 0; lanes /= 2) x = Join::join(x, Join::fromLane(x, lanes));
   return x;
 }
 
 template <class Join, class Term, class Finish>
 GPU_KERNEL(REDUCE_THREADS)
 reduceAlongKernel(Term term, Finish finish, Nest kept, Nest gone, int results, int count, int parts,
-                  float* partial) {
+                  typename Join::Value* partial) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t warp =
       (int64_t{blockIdx.x} * REDUCE_THREADS + static_cast<int>(threadIdx.x)) / 32;
@@ -51,7 +72,7 @@ reduceAlongKernel(Term term, Finish finish, Nest kept, Nest gone, int results, i
   if (result >= results) return;
   const Offsets base = kept.at(result);
   const int begin = part * ALONG_PART, end = min(count - begin, ALONG_PART) + begin;
-  float total = Join::start;
+  typename Join::Value total = Join::start;
 #pragma unroll 4
   for (int k = begin + lane; k < end; k += 32) {
     const Offsets at = gone.at(k);
@@ -68,13 +89,13 @@ reduceAlongKernel(Term term, Finish finish, Nest kept, Nest gone, int results, i
 template <class Join, class Term, class Finish>
 GPU_KERNEL(REDUCE_THREADS)
 reduceAcrossKernel(Term term, Finish finish, Nest kept, Nest gone, int results, int count,
-                   int parts, float* partial) {
+                   int parts, typename Join::Value* partial) {
   const int64_t thread = int64_t{blockIdx.x} * REDUCE_THREADS + static_cast<int>(threadIdx.x);
   const int part = static_cast<int>(thread / results), result = static_cast<int>(thread % results);
   if (part >= parts) return;
   const Offsets base = kept.at(result);
   const int begin = part * ACROSS_PART, end = min(count - begin, ACROSS_PART) + begin;
-  float total = Join::start;
+  typename Join::Value total = Join::start;
 #pragma unroll 4
   for (int k = begin; k < end; k++) {
     const Offsets at = gone.at(k);
@@ -92,6 +113,13 @@ struct Element {
   __device__ __forceinline__ float operator()(Offsets at, int) const { return x[at.a]; }
 };
 
+/** A partial result. */
+template <class Value>
+struct Partial {
+  const Value* x;
+  __device__ __forceinline__ Value operator()(Offsets at, int) const { return x[at.a]; }
+};
+
 /** A finish that divides. */
 struct Quotient {
   float* y;
@@ -107,7 +135,7 @@ inline int64_t partsOf(int64_t count, int64_t part) {
   return count > part ? (count + part - 1) / part : 1;
 }
 
-/** Floats of scratch memory that `reduce` needs. */
+/** Numbers of scratch memory that `reduce` needs. */
 inline size_t reduceFloats(const Nest& kept, const Nest& gone) {
   int64_t parts = partsOf(gone.count(), runsAlong(gone) ? ALONG_PART : ACROSS_PART);
   size_t floats = 0;
@@ -118,7 +146,8 @@ inline size_t reduceFloats(const Nest& kept, const Nest& gone) {
 /** Hands the joined `term`s of every result to `finish`. */
 template <class Join, class Term, class Finish>
 void reduce(const Call& call, Queue& queue, const Nest& kept, const Nest& gone, const Term& term,
-            const Finish& finish, float* scratch) {
+            const Finish& finish, typename Join::Value* scratch) {
+  using Rest = Partial<typename Join::Value>;
   const int64_t results = kept.count(), count = gone.count();
   if (results == 0) return;
   const bool along = runsAlong(gone);
@@ -141,9 +170,9 @@ void reduce(const Call& call, Queue& queue, const Nest& kept, const Nest& gone, 
     const int64_t fewer = partsOf(rows, ACROSS_PART);
     Nest down;
     down.add(rows, results, 0);
-    float* next = scratch + rows * results;
-    enqueue(queue, reduceAcrossKernel<Join, Element, Finish>, call.name,
-            blocksFor(results * fewer, REDUCE_THREADS), REDUCE_THREADS, Element{scratch}, finish,
+    typename Join::Value* next = scratch + rows * results;
+    enqueue(queue, reduceAcrossKernel<Join, Rest, Finish>, call.name,
+            blocksFor(results * fewer, REDUCE_THREADS), REDUCE_THREADS, Rest{scratch}, finish,
             columns, down, static_cast<int>(results), static_cast<int>(rows),
             static_cast<int>(fewer), next);
     scratch = next;

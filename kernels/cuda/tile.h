@@ -30,7 +30,7 @@
 
 #pragma once
 
-#include "room.h"
+#include "reduce.h"
 
 namespace convnotes::gpu_rooms {
 
@@ -186,7 +186,8 @@ __device__ __forceinline__ void eachOfMine(const Body& body) {
 // ## Splitting K
 //
 // Where a result has too few tiles to fill a GPU, its terms are shared out: each part of K has blocks of
-// its own, which write partial results, and a second kernel adds those in order of K.
+// its own, which write partial results, and a second kernel adds those: in order of K, or, 32 parts or
+// more, every 32nd in a lane and then the lanes.
 
 struct Split {
   int parts, stepsEach;
@@ -207,24 +208,31 @@ inline bool fillsLargeTiles(int64_t M, int64_t N, int64_t layers) {
 
 constexpr int FOLD_THREADS = 256;
 
-/** One thread = one result. */
-template <class Put>
+/** LANES threads = one result. */
+template <int LANES, class Put>
 GPU_KERNEL(FOLD_THREADS)
 foldKernel(Put put, const float* partial, int count, int columns, Divider byColumns, int parts) {
-  const int i = static_cast<int>(blockIdx.x) * FOLD_THREADS + static_cast<int>(threadIdx.x);
+  const int64_t thread = int64_t{blockIdx.x} * FOLD_THREADS + static_cast<int>(threadIdx.x);
+  const int64_t i = thread / LANES;
   if (i >= count) return;
+  const int lane = static_cast<int>(thread % LANES);
   float total = 0;
-  for (int part = 0; part < parts; part++) total += partial[int64_t{part} * count + i];
-  const int m = byColumns(i);
-  put(m, i - m * columns, total);
+#pragma unroll 4
+  for (int part = lane; part < parts; part += LANES) total += partial[part * int64_t{count} + i];
+  if constexpr (LANES > 1) total = joinWarp<Adding>(total);
+  if (lane > 0) return;
+  const int m = byColumns(static_cast<int>(i));
+  put(m, static_cast<int>(i) - m * columns, total);
 }
 
 template <class Put>
 void fold(const Call& call, Queue& queue, const Put& put, const float* partial, int64_t rows,
           int64_t columns, int parts) {
-  enqueue(queue, foldKernel<Put>, call.name, blocksFor(rows * columns, FOLD_THREADS), FOLD_THREADS,
-          put, partial, static_cast<int>(rows * columns), static_cast<int>(columns),
-          Divider(columns), parts);
+  // Many parts are of a small result, for which there would be few threads.
+  const bool warps = parts >= 32;
+  enqueue(queue, warps ? foldKernel<32, Put> : foldKernel<1, Put>, call.name,
+          blocksFor(rows * columns * (warps ? 32 : 1), FOLD_THREADS), FOLD_THREADS, put, partial,
+          static_cast<int>(rows * columns), static_cast<int>(columns), Divider(columns), parts);
 }
 
 }  // namespace convnotes::gpu_rooms
