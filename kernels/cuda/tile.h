@@ -12,7 +12,7 @@
 // tile may reach 88, the small one 44 T multiply-adds/s before the cache is the roof. Each warp multiplies
 // by mma.m16n8k8: 16 (8) of them for each 8 terms, for which it reads 24 (16) words for each lane.
 // Shared memory: 3 stages of at most (M + N) · 20 words: 61 440 bytes (30 720), 3 (4) blocks on a
-// multiprocessor with 228 KB; the launch bounds keep registers below 128.
+// multiprocessor with 228 KB; the launch bounds keep registers at 128 at most.
 //
 // ## Shared memory without conflicts
 //
