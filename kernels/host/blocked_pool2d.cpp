@@ -4,9 +4,9 @@
 // their own files define them: padding never wins, NaN beats everything, the first of the largest gets
 // the gradient. Lanes are images, so a window is a loop over vectors whatever its stride.
 //
-// Threads share out rows of results forward, channels backward, where windows overlap: every dx is
-// added to by one thread, in the order of the windows. Bytes: 4 for each element of x and y, backward 4
-// more for dx.
+// Threads share out rows of results forward and rows of dx backward: every dx is added to by one
+// thread, in the order of the windows. All channels of a pixel are dealt with before the next, so memory
+// is read from front to back. Bytes: 4 for each element of x and y, backward 4 more for dx.
 
 #include <cmath>
 #include <vector>
@@ -86,47 +86,62 @@ void eachPlace(Pool& pool, const Places& p, const Blocks& x, const Blocks& y, co
   });
 }
 
-/** Whether every pixel is seen by at most one window. */
-bool areApart(const std::vector<Place>& places) {
-  for (size_t i = 1; i < places.size(); i++)
-    if (places[i].begin < places[i - 1].end) return false;
-  return true;
+/** For each place the first pixel that it or a later one may see; at the ends those of the axis. */
+std::vector<int64_t> firstSeen(const std::vector<Place>& places, int64_t size) {
+  std::vector<int64_t> first(places.size() + 1, size);
+  for (size_t i = places.size(); i-- > 0;)
+    first[i] = std::clamp<int64_t>(places[i].begin, 0, first[i + 1]);
+  first[0] = 0;
+  return first;
 }
 
 /**
- * Sets dx to zero, runs `body(dy, g, row, column, c0, c1)` for every place, for channels from c0 to
- * c1, and takes the gradient of the activation before.
+ * Sets dx to zero, runs `body(dy, g, row, column, own)` for every place, and takes the gradient of the
+ * activation before. The body adds to rows of dx from `own.begin` to before `own.end` only.
+ *
+ * Threads share out the rows of dy, and own the rows of dx that begin with theirs; windows that reach
+ * into them from above are run once more. A pixel is cleared when the first window comes to it and
+ * finished when the last has gone by, so it is in the cache all the while.
  */
 template <class Body>
 void eachPlaceBack(Pool& pool, const Places& p, const Blocks& dy, const Blocks& dx, const Gate& gate,
                    const Body& body) {
-  constexpr int64_t ABREAST = 8;
-  const int64_t pieces = (dx.C + ABREAST - 1) / ABREAST;
-  split(pool, dx.G * pieces, 2 * dx.pixels() * ABREAST * L, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const int64_t g = i / pieces, c0 = i % pieces * ABREAST, c1 = std::min(dx.C, c0 + ABREAST);
-      const auto rows = [&](int64_t h0, int64_t h1, const auto& each) {
-        for (int64_t h = h0; h < h1; h++)
-          for (int64_t v = 0; v < dx.W; v++)
-            for (int64_t c = c0; c < c1; c++)
-              each(g * dx.block() + h * dx.row() + v * dx.pixel() + c * L);
-      };
-      // Rows are cleared as the windows come to them, and finished when they have gone by.
-      int64_t cleared = 0, finished = 0;
-      for (int64_t h = 0; h < dy.H; h++) {
-        rows(cleared, p.rows[h].end, [&](int64_t at) { store(dx.data + at, zero()); });
-        cleared = std::max(cleared, p.rows[h].end);
-        for (int64_t v = 0; v < dy.W; v++)
-          body(dy.at(g, h) + v * dy.pixel(), g, p.rows[h], p.columns[v], c0, c1);
-        const int64_t next = h + 1 < dy.H ? std::min(p.rows[h + 1].begin, cleared) : cleared;
+  const std::vector<int64_t> top = firstSeen(p.rows, dx.H), left = firstSeen(p.columns, dx.W);
+  const auto each = [&](int64_t g, Range rows, Range columns, const auto& pixel) {
+    for (int64_t h = rows.begin; h < rows.end; h++)
+      for (int64_t v = columns.begin; v < columns.end; v++) pixel(dx.at(g, h) + v * dx.pixel());
+  };
+  const auto band = [&](int64_t g, int64_t h0, int64_t h1) {
+    const Range own{top[h0], top[h1]};
+    int64_t first = h0, rowsCleared = own.begin;
+    while (first > 0 && p.rows[first - 1].end > own.begin) first--;
+    for (int64_t h = first; h < h1; h++) {
+      const int64_t seen = std::max(p.rows[h].end, top[h + 1]);
+      const Range fresh{rowsCleared, std::max(rowsCleared, std::min(seen, own.end))};
+      const Range done{std::max(top[h], own.begin), std::max(top[h + 1], own.begin)};
+      int64_t columnsCleared = 0;
+      for (int64_t v = 0; v < dy.W; v++) {
+        const int64_t end = std::max({columnsCleared, p.columns[v].end, left[v + 1]});
+        each(g, fresh, {columnsCleared, end},
+             [&](float* to) { std::fill_n(to, dx.pixel(), 0.0f); });
+        columnsCleared = end;
+        body(dy.at(g, h) + v * dy.pixel(), g, p.rows[h], p.columns[v], own);
         if (gate.y)
-          rows(finished, next, [&](int64_t at) {
-            store(dx.data + at,
-                  deactivate(gate.activation, load(dx.data + at), load(gate.y + at)));
+          each(g, done, {left[v], left[v + 1]}, [&](float* to) {
+            const float* y = gate.y + (to - dx.data);
+            for (int64_t i = 0; i < dx.pixel(); i += L)
+              store(to + i, deactivate(gate.activation, load(to + i), load(y + i)));
           });
-        finished = std::max(finished, next);
       }
-      rows(cleared, dx.H, [&](int64_t at) { store(dx.data + at, zero()); });
+      rowsCleared = fresh.end;
+    }
+  };
+  const int64_t work = dy.row() + 2 * dx.block() / std::max<int64_t>(dy.H, 1);
+  split(pool, dy.G * dy.H, work, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin, next; i < end; i = next) {
+      const int64_t g = i / dy.H;
+      next = std::min(end, (g + 1) * dy.H);
+      band(g, i % dy.H, next - g * dy.H);
     }
   });
 }
@@ -146,17 +161,52 @@ void meanOf(Pool& pool, const Places& p, const Blocks& x, const Blocks& y) {
 
 void spreadOf(Pool& pool, const Places& p, const Blocks& dy, const Blocks& dx, const Gate& gate) {
   eachPlaceBack(pool, p, dy, dx, gate, [&](const float* from, int64_t g, const Place& row,
-                                     const Place& column, int64_t c0, int64_t c1) {
+                                           const Place& column, Range own) {
     const V divisor = all(static_cast<float>(row.count * column.count));
-    for (int64_t c = c0; c < c1; c++) {
+    for (int64_t c = 0; c < dx.C; c++) {
       const V share = load(from + c * L) / divisor;
-      for (int64_t h = row.begin; h < row.end; h++)
+      for (int64_t h = std::max(row.begin, own.begin); h < std::min(row.end, own.end); h++)
         for (int64_t v = column.begin; v < column.end; v++) {
           float* to = dx.at(g, h) + v * dx.pixel() + c * L;
           store(to, load(to) + share);
         }
     }
   });
+}
+
+/** A window's pixels, as offsets from the first, and which of them may be written. */
+struct Seen {
+  const int64_t* at;
+  int64_t taps;
+  Range own;
+};
+
+/** Adds dy, for `size` floats, to that pixel of dx whose x is the largest. TAPS: all of them, or 0. */
+template <int TAPS>
+void giveToWinner(const float* dy, const float* x, float* dx, const Seen& seen, int64_t size) {
+  const int taps = TAPS > 0 ? TAPS : static_cast<int>(seen.taps);
+  int64_t copied[TAPS > 0 ? TAPS : 1];
+  if (TAPS > 0) std::copy_n(seen.at, TAPS, copied);
+  const int64_t* at = TAPS > 0 ? copied : seen.at;
+  const int first = TAPS > 0 ? 0 : static_cast<int>(seen.own.begin);
+  const int end = TAPS > 0 ? TAPS : static_cast<int>(seen.own.end);
+  for (int64_t i = 0; i < size; i += L) {
+    V best = load(x + at[0] + i);
+    I winner = allInts(0);
+#pragma GCC unroll 9
+    for (int tap = 1; tap < taps; tap++) {
+      const V now = load(x + at[tap] + i);
+      const M wins = (best < now) | isNaN(now);
+      best = pick(wins, now, best);
+      winner = pick(wins, allInts(tap), winner);
+    }
+    const V gradient = load(dy + i);
+#pragma GCC unroll 9
+    for (int tap = first; tap < end; tap++) {
+      const V before = load(dx + at[tap] + i);
+      store(dx + at[tap] + i, pick(winner == allInts(tap), before + gradient, before));
+    }
+  }
 }
 
 }  // namespace blocked
@@ -167,15 +217,17 @@ void blocked_max_pool2d(Call& call) {
   const blocked::Places p = blocked::windowsOf(call, x, y, false);
   blocked::eachPlace(call.pool, p, x, y, [&](float* to, int64_t g, const blocked::Place& row,
                                              const blocked::Place& column) {
-    for (int64_t c = 0; c < x.C; c++) {
-      V best = all(-INFINITY);
-      for (int64_t h = row.begin; h < row.end; h += p.dilation[0])
-        for (int64_t v = column.begin; v < column.end; v += p.dilation[1]) {
-          const V now = load(x.at(g, h) + v * x.pixel() + c * L);
-          best = pick((best < now) | isNaN(now), now, best);
+    // Pixel after pixel, so memory is read from front to back.
+    const int64_t size = x.pixel();
+    for (int64_t i = 0; i < size; i += L) store(to + i, all(-INFINITY));
+    for (int64_t h = row.begin; h < row.end; h += p.dilation[0])
+      for (int64_t v = column.begin; v < column.end; v += p.dilation[1]) {
+        const float* from = x.at(g, h) + v * size;
+        for (int64_t i = 0; i < size; i += L) {
+          const V best = load(to + i), now = load(from + i);
+          store(to + i, pick((best < now) | isNaN(now), now, best));
         }
-      store(to + c * L, best);
-    }
+      }
   });
 }
 
@@ -186,36 +238,28 @@ void blocked_max_pool2d_backward_input(Call& call) {
   blocked::wantLike(x, dx, "output");
   const blocked::Places p = blocked::windowsOf(call, x, dy, false);
   const blocked::Gate gate = blocked::gateOf(call, 2, dx);
-  const bool apart = p.dilation[0] == 1 && p.dilation[1] == 1 && blocked::areApart(p.rows) &&
-                     blocked::areApart(p.columns);
   blocked::eachPlaceBack(
       call.pool, p, dy, dx, gate,
       [&](const float* from, int64_t g, const blocked::Place& row, const blocked::Place& column,
-          int64_t c0, int64_t c1) {
+          Range own) {
         if (row.begin >= row.end || column.begin >= column.end) return;
-        const auto at = [&](int64_t h, int64_t v) {
-          return g * x.block() + h * x.row() + v * x.pixel();
-        };
-        for (int64_t c = c0; c < c1; c++) {
-          V best = load(x.data + at(row.begin, column.begin) + c * L);
-          I winner = allInts(0);
-          int tap = 0;
-          for (int64_t h = row.begin; h < row.end; h += p.dilation[0])
-            for (int64_t v = column.begin; v < column.end; v += p.dilation[1], tap++) {
-              const V now = load(x.data + at(h, v) + c * L);
-              const M wins = (best < now) | isNaN(now);
-              best = pick(wins, now, best);
-              winner = pick(wins, allInts(tap), winner);
-            }
-          const V gradient = load(from + c * L);
-          tap = 0;
-          for (int64_t h = row.begin; h < row.end; h += p.dilation[0])
-            for (int64_t v = column.begin; v < column.end; v += p.dilation[1], tap++) {
-              float* to = dx.data + at(h, v) + c * L;
-              const V before = apart ? zero() : load(to);
-              store(to, pick(winner == allInts(tap), before + gradient, before));
-            }
+        thread_local std::vector<int64_t> at;
+        at.clear();
+        Range owned{0, 0};
+        for (int64_t h = row.begin; h < row.end; h += p.dilation[0]) {
+          for (int64_t v = column.begin; v < column.end; v += p.dilation[1])
+            at.push_back(g * x.block() + h * x.row() + v * x.pixel());
+          if (h < own.begin) owned.begin = static_cast<int64_t>(at.size());
+          if (h < own.end) owned.end = static_cast<int64_t>(at.size());
         }
+        const int64_t taps = static_cast<int64_t>(at.size());
+        const bool whole = owned.begin == 0 && owned.end == taps;
+        // Windows of 2 × 2 and 3 × 3, and what borders leave of these.
+        const auto give = whole && taps == 4   ? blocked::giveToWinner<4>
+                          : whole && taps == 6 ? blocked::giveToWinner<6>
+                          : whole && taps == 9 ? blocked::giveToWinner<9>
+                                               : blocked::giveToWinner<0>;
+        give(from, x.data, dx.data, {at.data(), taps, owned}, x.pixel());
       });
 }
 
