@@ -34,6 +34,7 @@ interface Memory {
   upload(data: Data): void;
   download(data: Data): void;
   copy(from: Memory): void;
+  release(): void;
 }
 
 interface Gpu {
@@ -265,9 +266,14 @@ function register(
   };
   const device: OpenDevice = {
     ...{ name, library },
-    allocate: (dtype, length) =>
-      new addon.GpuMemory(gpu(), length * arrayOf(dtype, 0).BYTES_PER_ELEMENT),
+    allocate(dtype, length) {
+      const memory = new addon.GpuMemory(gpu(), length * arrayOf(dtype, 0).BYTES_PER_ELEMENT);
+      passing?.push(memory);
+      return memory;
+    },
   };
+  /** What is allocated while `scoped` runs. */
+  let passing: Memory[] | null = null;
   const { sampler } = options;
   const factors = options.precision === "fp32" ? "float32" : "tf32";
   const forward = new Map<string, Primitive>();
@@ -358,6 +364,17 @@ function register(
         if (error instanceof NoProgram || refused(error))
           throw new library.CannotCompile((error as Error).message);
         throw error;
+      }
+    },
+    scoped(body) {
+      const outer = passing;
+      const mine: Memory[] = [];
+      passing = mine;
+      try {
+        return body();
+      } finally {
+        passing = outer;
+        for (const memory of mine) memory.release();
       }
     },
     describe: () => ({ ...gpu().describe(), factors }),

@@ -75,6 +75,11 @@ export interface Backend {
    * Throws: CannotCompile, with the reason, for a step that has to be run operation by operation.
    */
   compile?(step: TracedStep): Program;
+  /**
+   * Runs `body`, and gives back the device's memory of all tensors that it made: none may be used
+   * afterwards. JavaScript's collector takes its time, and knows little of a device's memory.
+   */
+  scoped?<T>(body: () => T): T;
   /** What people may know of a device with memory of its own. */
   describe?(): DeviceDescription;
 }

@@ -1,10 +1,21 @@
 import { katex } from "@mdit/plugin-katex";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { type DefaultTheme, defineConfig } from "vitepress";
+import { convnotesPlugin } from "../../extension/preview/plugin.js";
+import { createFrontEnd } from "../../reference/pytorch/index.js";
 import { type Language, readChapters } from "../../spec/statements.js";
 import { operationPages } from "../site/operation.js";
 
 const root = resolve(import.meta.dirname, "../..");
+
+const wasm = (name: string) => readFileSync(resolve(root, "node_modules", name, `${name}.wasm`));
+
+/** Reads the networks in the pages' Python, for the tables beneath it. */
+const frontEnd = await createFrontEnd({
+  runtime: wasm("web-tree-sitter"),
+  python: wasm("tree-sitter-python"),
+});
 
 const operations: DefaultTheme.SidebarItem = {
   text: "Operations",
@@ -18,6 +29,7 @@ const project: DefaultTheme.SidebarItem = {
   text: "The project",
   items: [
     { text: "Traceability", link: "/reports/traceability" },
+    { text: "In the editor", link: "/editor" },
     { text: "Training speed", link: "/bench" },
     { text: "Files", link: "/files" },
     { text: "Fidelity to PyTorch", link: "/fidelity" },
@@ -31,6 +43,7 @@ const project: DefaultTheme.SidebarItem = {
     { text: "Why no clock in the log", link: "/decisions/0004-no-clock-in-the-log" },
     { text: "Why programs", link: "/decisions/0005-programs" },
     { text: "Why looks, and how often", link: "/decisions/0006-verified-training" },
+    { text: "Why one source for GPUs", link: "/decisions/0007-gpus" },
   ],
 };
 
@@ -96,6 +109,11 @@ export default defineConfig({
     config(md) {
       // The plugin and VitePress bring type declarations of markdown-it of their own.
       md.use((own) => katex(own as never, { throwOnError: true }));
+      md.use((own) =>
+        convnotesPlugin(own as never, {
+          analyse: (text) => frontEnd.analyse({ file: "page", language: "markdown", text }),
+        }),
+      );
       // Vue must not look for its own braces inside a formula.
       for (const rule of ["inline_katex", "block_katex", "math_inline", "math_block"]) {
         const render = md.renderer.rules[rule];

@@ -179,12 +179,12 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
       return info.Env().Undefined();
     });
   }
-  ~MemoryObject() override {
-    if (!memory) return;
-    Napi::MemoryManagement::AdjustExternalMemory(Env(), -weight());
-    std::lock_guard lock(turn);
-    gpu_->library.use(gpu_->device);
-    gpu_->library.release(memory);
+  ~MemoryObject() override { giveBack(Env()); }
+
+  /** Now, rather than when JavaScript's collector finds that nobody needs it. */
+  Napi::Value release(const Napi::CallbackInfo& info) {
+    giveBack(info.Env());
+    return info.Env().Undefined();
   }
 
   Napi::Value upload(const Napi::CallbackInfo& info) {
@@ -219,6 +219,15 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   size_t bytes = 0;
 
  private:
+  void giveBack(const Napi::Env& env) {
+    if (!memory) return;
+    Napi::MemoryManagement::AdjustExternalMemory(env, -weight());
+    std::lock_guard lock(turn);
+    gpu_->library.use(gpu_->device);
+    gpu_->library.release(memory);
+    memory = nullptr;
+  }
+
   template <class Body>
   Napi::Value move(const Napi::CallbackInfo& info, const Body& body) {
     return onDevice(info.Env(), [&]() -> Napi::Value {
@@ -377,6 +386,7 @@ void exportGpu(Napi::Env env, Napi::Object exports) {
           MemoryObject::InstanceMethod<&MemoryObject::upload>("upload"),
           MemoryObject::InstanceMethod<&MemoryObject::download>("download"),
           MemoryObject::InstanceMethod<&MemoryObject::copy>("copy"),
+          MemoryObject::InstanceMethod<&MemoryObject::release>("release"),
       });
   exports["GpuProgram"] = GpuProgramObject::DefineClass(
       env, "GpuProgram", {GpuProgramObject::InstanceMethod<&GpuProgramObject::run>("run")});

@@ -4,7 +4,7 @@
 //     new Gpu(file, device)                  opens a library of kernels and one of its devices
 //       .kind() .has(kernel) .describe() .configure(text) .precision(tf32)
 //       .run(kernel, inputs, outputs, options)
-//     new GpuMemory(gpu, bytes)              .upload(array) .download(array) .copy(memory)
+//     new GpuMemory(gpu, bytes)              .upload(array) .download(array) .copy(memory) .release()
 //     new GpuProgram(gpu, description)       .run(bound, numbers, times?, watch?)
 //
 // Inputs and outputs of `run` are lists of memory, dtype and shape in turn, three nulls where one is left

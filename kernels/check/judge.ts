@@ -1,8 +1,9 @@
 // # A kernel before the law
 //
-// Runs a case of a law (spec/ops/STEM.law.ts) in float32 on `cpu`, and holds every element of every
-// result and gradient against the formula: equal where nothing can round, else within the bound of
-// float32 arithmetic. A gradient is judged for the results that the kernels themselves handed out.
+// Runs a case of a law (spec/ops/STEM.law.ts) in float32, on `cpu` unless told otherwise, and holds every
+// element of every result and gradient against the formula: equal where nothing can round, else within the
+// bound of the device's arithmetic. A gradient is judged for the results that the kernels themselves
+// handed out.
 
 import assert from "node:assert/strict";
 import * as convnotes from "convnotes";
@@ -38,6 +39,16 @@ export function execute(law: Law, c: Case) {
   );
   return { names, outputs, gradients: gradients.filter((g) => g !== null) };
 }
+
+/** The same on another device, which gets its memory back at once. */
+export const executeOn =
+  (device: string): typeof execute =>
+  (law, c) =>
+    convnotes.withDevice(device, () => {
+      const backend = convnotes.backendOf(device);
+      const run = () => execute(law, c);
+      return backend.scoped ? backend.scoped(run) : run();
+    });
 
 /** Largest error ÷ bound so far, by result or gradient. */
 export type Worst = Map<string, number>;

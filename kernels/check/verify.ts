@@ -12,7 +12,7 @@ import { type Arithmetic, float32, tf32 } from "../../spec/rounding.js";
 import type { Case } from "../../spec/values.js";
 import { type KernelOptions, loadKernels } from "../backend.js";
 import { checkKernels, restoreKernels } from "./guarded.js";
-import { execute, judge, type Worst } from "./judge.js";
+import { executeOn, judge, type Worst } from "./judge.js";
 import { laws } from "./laws.js";
 import { Sampler, type SamplerOptions, VerificationError } from "./sampler.js";
 
@@ -144,7 +144,7 @@ function arithmeticOf(stem: string, device: string): Arithmetic {
 function seenOf(law: Law, device: string, seed: number, runs: number): Seen {
   const worst: Worst = new Map();
   const arithmetic = arithmeticOf(law.stem, device);
-  const run: typeof execute = (...args) => convnotes.withDevice(device, () => execute(...args));
+  const run = executeOn(device);
   let calls = 0;
   const hold = (cases: fc.Arbitrary<Case>, exactly: boolean) => {
     fc.assert(

@@ -10,15 +10,14 @@ import type { Law } from "../../spec/laws.js";
 import { float32, tf32 } from "../../spec/rounding.js";
 import { restoreKernels } from "../check/guarded.js";
 import { loadKernels } from "../backend.js";
-import { execute, judge } from "../check/judge.js";
+import { executeOn, judge } from "../check/judge.js";
 import { laws } from "../check/laws.js";
 import { buildEmulated } from "./build.js";
 
 /** Sums of products, for which tensor cores are used. */
 const products = ["conv2d", "linear", "matmul"];
 
-const onDevice: typeof execute = (law, c) =>
-  convnotes.withDevice("emulated", () => execute(law, c));
+const onDevice = executeOn("emulated");
 
 describe("CUDA kernels, emulated", function () {
   this.timeout(300_000);

@@ -2,6 +2,7 @@ import DefaultTheme from "vitepress/theme";
 import "katex/dist/katex.min.css";
 import { type Theme, useRoute } from "vitepress";
 import { defineComponent, h, nextTick, onMounted, watch } from "vue";
+import "../../../extension/media/preview.css";
 import "./style.css";
 import { follow } from "./reading.js";
 import BatchNormWidget from "./widgets/BatchNormWidget.vue";
