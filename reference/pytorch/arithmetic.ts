@@ -118,7 +118,7 @@ function special(run: Interpreter, op: string, a: Value, b: Value): Value | unde
 }
 
 function setOperation(op: string, a: List, b: List): List {
-  const [inA, inB] = [a, b].map(({ items }) => new Set(items.map(keyOf)));
+  const [inA, inB] = [a, b].map(({ items }) => new Set(items.map((item) => keyOf(item))));
   const onlyB = b.items.filter((item) => !inA.has(keyOf(item)));
   const onlyA = a.items.filter((item) => !inB.has(keyOf(item)));
   const both = a.items.filter((item) => inB.has(keyOf(item)));
@@ -250,9 +250,14 @@ export function compare(run: Interpreter, op: string, a: Value, b: Value): boole
   return op === "<" ? m < n : op === "<=" ? m <= n : op === ">" ? m > n : m >= n;
 }
 
-function same(a: Value, b: Value): boolean {
+function same(a: Value, b: Value, room = { left: 10000 }): boolean {
+  if (--room.left < 0) return false;
   if (a instanceof List && b instanceof List)
-    return a.items.length === b.items.length && a.items.every((item, i) => same(item, b.items[i]));
+    return (
+      a === b ||
+      (a.items.length === b.items.length &&
+        a.items.every((item, i) => same(item, b.items[i], room)))
+    );
   if (a === null || b === null) return a === b;
   return keyOf(a) === keyOf(b);
 }

@@ -148,7 +148,9 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
   define("reversed", ([list]) => new List([...items(list)].reverse()));
   define("sorted", ([list], { named }) => {
     const by = keyed(named.get("key"));
-    const sorted = items(list)
+    const all = items(list);
+    run.step(all.length);
+    const sorted = all
       .map((item) => [by(item), item] as const)
       .sort(([a], [b]) => (compare(run, "<", a, b) === true ? -1 : same(a, b) ? 0 : 1))
       .map(([, item]) => item);

@@ -133,6 +133,8 @@ export class Interpreter {
   readonly limits: Limits;
   #until: number;
   #steps = 0;
+  /** At how many steps to look at the clock. */
+  #look = 0;
   #depth = 0;
   #moduleDepth = 0;
   #returned: Value = null;
@@ -146,7 +148,7 @@ export class Interpreter {
 
   /** Begins a budget anew. */
   renew(): void {
-    this.#steps = this.#depth = this.#moduleDepth = 0;
+    this.#steps = this.#look = this.#depth = this.#moduleDepth = 0;
     this.#onlyShapes = null;
     this.#until = performance.now() + this.limits.milliseconds;
   }
@@ -156,7 +158,9 @@ export class Interpreter {
     this.#steps += count;
     if (this.#steps > this.limits.steps)
       throw new Exhausted(`more than ${this.limits.steps} steps; the rest is not followed`);
-    if ((this.#steps & 255) === 0 && performance.now() > this.#until)
+    if (this.#steps < this.#look) return;
+    this.#look = this.#steps + 256;
+    if (performance.now() > this.#until)
       throw new Exhausted(
         `more than ${this.limits.milliseconds} milliseconds; the rest is not followed`,
       );

@@ -601,6 +601,7 @@ const recurrent = (kind: "LSTM" | "GRU" | "RNN"): [string, Entry] => [
         s.bool("batch_first"),
         s.bool("bidirectional"),
       ];
+      if (layers > 1000) throw new NotKnown(`${layers} layers are more than are followed`);
       const gates = { LSTM: 4, GRU: 3, RNN: 1 }[kind];
       const directions = both ? 2 : 1;
       const parameters = new Map<string, number[]>();

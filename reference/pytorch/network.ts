@@ -98,6 +98,7 @@ export function runOnce(
       },
       touch: (part) => touched.add(part),
       layer(layer, given, output, call) {
+        run.bound(5 * layers.length);
         layers.push({
           ...{ module: layer, inputs: given, output, call, from, to: stepsSoFar() },
           extra: run.extraMultiplyAdds - extra,
@@ -333,8 +334,13 @@ function countParameters(module: Instance): { parameters: number; trainable: num
 // ## The printed form
 
 /** What PyTorch prints for a module. */
-export function printedOf(run: Interpreter, module: Instance, depth = 0): string {
-  if (depth > 50) return "…";
+export function printedOf(
+  run: Interpreter,
+  module: Instance,
+  depth = 0,
+  room = { left: 20000 },
+): string {
+  if (depth > 50 || --room.left < 0) return "…";
   const name = module.cls.name;
   if (module.cls.find("__repr__") instanceof Fn) return run.text(module);
   const own = module.cls.find("extra_repr");
@@ -344,8 +350,8 @@ export function printedOf(run: Interpreter, module: Instance, depth = 0): string
   const moved = (text: string) => text.replaceAll("\n", "\n  ");
   const children = [...module.attributes].filter(([, child]) => isModule(child));
   const texts = children.map(([key, child]) => [
-    key,
-    moved(printedOf(run, child as Instance, depth + 1)),
+    key.slice(0, 200),
+    moved(printedOf(run, child as Instance, depth + 1, room)),
   ]);
   const isList = module.cls.lineage.some((c) => c.name === "ModuleList" && c.file === null);
   const lines = isList

@@ -42,11 +42,17 @@ export class Dict {
 }
 
 /** Equal for keys that Python takes for equal. */
-export function keyOf(value: Value): string {
+export function keyOf(value: Value, room = { left: mostShown }): string {
+  // What holds the same list twice at every level would have no end.
+  if (--room.left < 0) return "…";
   if (typeof value === "string") return `s${value}`;
   if (typeof value === "number" || typeof value === "boolean") return `n${Number(value)}`;
   if (value instanceof Float) return `n${value.value}`;
-  if (value instanceof List) return `t(${value.items.slice(0, 100).map(keyOf).join(",")})`;
+  if (value instanceof List)
+    return `t(${value.items
+      .slice(0, 100)
+      .map((item) => keyOf(item, room))
+      .join(",")})`;
   if (value === null) return "0";
   return `o${identityOf(value)}`;
 }
@@ -260,27 +266,35 @@ export function childrenOf(module: Instance): [name: string, child: Instance][] 
 }
 
 /** A module and all below it with their paths, each once, parents first. */
-export function modulesOf(
-  module: Instance,
-  path = "",
-  into = new Map<Instance, string>(),
-): Map<Instance, string> {
-  if (into.has(module)) return into;
-  into.set(module, path);
-  for (const [name, child] of module.attributes)
-    if (isModule(child)) modulesOf(child, path === "" ? name : `${path}.${name}`, into);
-  return into;
+export function modulesOf(root: Instance): Map<Instance, string> {
+  const result = new Map<Instance, string>();
+  // No recursion: modules may be nested more deeply than our own calls can be.
+  const waiting: [Instance, string][] = [[root, ""]];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const [module, path] = next;
+    if (result.has(module)) continue;
+    result.set(module, path);
+    const children = [...module.attributes].flatMap(([name, child]): [Instance, string][] =>
+      isModule(child) ? [[child, path === "" ? name : `${path}.${name}`]] : [],
+    );
+    for (const child of children.reverse()) waiting.push(child);
+  }
+  return result;
 }
 
+/** Values within one value that are looked at. */
+const mostShown = 10000;
+
 /** As Python's `str`. */
-export function show(value: Value, quoted = false): string {
+export function show(value: Value, quoted = false, room = { left: mostShown }): string {
+  if (--room.left < 0) return "…";
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "number") return String(value);
   if (typeof value === "string") return quoted ? `'${value}'` : value;
   if (value instanceof Float) return showFloat(value.value);
   if (value instanceof List) {
-    const items = value.items.slice(0, 1000).map((v) => show(v, true));
+    const items = value.items.slice(0, 1000).map((v) => show(v, true, room));
     if (value.kind === "list") return `[${items.join(", ")}]`;
     if (value.kind === "set") return `{${items.join(", ")}}`;
     return items.length === 1 ? `(${items[0]},)` : `(${items.join(", ")})`;

@@ -69,6 +69,75 @@ describe("PyTorch source that is broken or hostile", () => {
       "a huge tensor",
       "import torch\nx = torch.zeros(10**9, 10**9, 10**9)\ny = x.repeat(9, 9, 9)\n",
     ],
+    ["a generator without end", "def g():\n    while 1:\n        yield 1\nx = list(g())\n"],
+    ["a generator of itself", "def g(n):\n    yield n\n    yield from g(n + 1)\nx = list(g(0))\n"],
+    [
+      "huge repetitions",
+      "import itertools\nx = list(itertools.repeat(1))\ny = 'ab' * 10**9\nz = [[0] * 10**4] * 10**4\n" +
+        "w = list(itertools.product(range(1000), range(1000), range(1000)))\n",
+    ],
+    ["wide formats", "x = f'{1:>1000000000}'\ny = '%1000000000d' % 3\nz = 'x'.zfill(10**9)\n"],
+    ["a dictionary that grows", "d = {}\nwhile True:\n    d[len(d)] = [0] * 90000\n"],
+    [
+      "deep values",
+      "x = []\nt = ()\nfor i in range(50000):\n    x = [x]\n    t = (t,)\ns = str(x)\nd = {t: x == x}\n",
+    ],
+    [
+      "a list twice in itself, again and again",
+      "x = [1]\ny = [1]\nfor i in range(60):\n    x = [x, x]\n    y = [y, y]\ns = str(x)\nd = {tuple(x): x == y}\nz = x < y\n",
+    ],
+    [
+      "a module twice in itself, again and again",
+      "import torch.nn as nn\nnet = nn.Sequential(nn.ReLU())\nfor i in range(45):\n    net = nn.Sequential(net, net)\n",
+    ],
+    [
+      "modules too deep for a stack",
+      "import torch.nn as nn\nnet = nn.ReLU()\nwhile 1:\n    net = nn.Sequential(net)\n",
+    ],
+    [
+      "attributes without end",
+      "class A:\n    def __getattr__(self, n):\n        return getattr(self, n + 'x')\nA().b\n",
+    ],
+    [
+      "methods of themselves",
+      "class A:\n    def __len__(self):\n        return len(self)\n    def __iter__(self):\n        return self\n" +
+        "    def __str__(self):\n        return str(self)\n    def __add__(self, o):\n        return self + o\n" +
+        "    @property\n    def p(self):\n        return self.p\na = A()\nlen(a)\nlist(a)\nstr(a)\na + a\na.p\n",
+    ],
+    ["a decorator of itself", "def d(f):\n    return d(d)(f)\n@d\ndef f():\n    pass\n"],
+    [
+      "sizes that are none",
+      "import torch.nn as nn\nn = float('inf')\nx = [0] * int(n)\na = nn.Linear(int(n), 3)\nb = nn.Conv2d(-3, -4, -1)\n" +
+        "c = nn.MaxPool2d(0)\nd = nn.AvgPool2d(2, stride=0)\ne = range(0, 10, 0)\nf = 1 << 10**9\ng = -5 % 0\n",
+    ],
+    [
+      "many layers in one",
+      "import torch.nn as nn\nx = nn.LSTM(10, 10, num_layers=10**9)\ny = nn.Transformer(512, 8, 10**6)\n",
+    ],
+    [
+      "many parts",
+      "import torch\nx = torch.zeros(10**5, 10**5)\nfor r in x:\n    for c in r:\n        pass\ny = x.split(1)\nz = torch.arange(10**12)\n",
+    ],
+    ["a slow sort", "x = sorted(range(90000), key=lambda v: sorted(range(90000)))\n"],
+    [
+      "a loop that catches all",
+      "while True:\n    try:\n        raise ValueError()\n    except:\n        continue\n",
+    ],
+    [
+      "forks within forks",
+      "import torch.nn as nn\nclass A(nn.Module):\n    def f(self, x, n):\n        if x.mean() > 0:\n            x = self.f(x, n + 1)\n" +
+        "        else:\n            x = self.f(x, n + 2)\n        return x\n    def forward(self, x):\n        return self.f(x, 0)\n" +
+        "import torch\nA()(torch.zeros(2, 3))\n",
+    ],
+    [
+      "a printed form of itself",
+      "import torch.nn as nn\nclass A(nn.Module):\n    def extra_repr(self):\n        return repr(self)\n" +
+        "    def __repr__(self):\n        return str(self)\n    def forward(self, x):\n        return x\nnet = A()\n",
+    ],
+    [
+      "modules within modules",
+      "import torch.nn as nn\nnet = nn.Linear(1, 1)\nfor i in range(3000):\n    net = nn.Sequential(net)\n",
+    ],
     ["a class of itself", "class A(A):\n    pass\nclass A(A):\n    pass\nA()()\n"],
   ] as const)
     it(`survives ${name}`, () => answersSoon(text));
