@@ -338,7 +338,7 @@ export function printedOf(
   run: Interpreter,
   module: Instance,
   depth = 0,
-  room = { left: 20000 },
+  room = { left: 4000 },
 ): string {
   if (depth > 50 || --room.left < 0) return "…";
   const name = module.cls.name;
