@@ -15,7 +15,9 @@ import {
   fromData,
   LeNet,
   manualSeed,
+  modelNamed,
   noGrad,
+  summarize,
   toTensor,
 } from "convnotes";
 import {
@@ -33,7 +35,13 @@ import type {
   MarkupContent,
   PublishDiagnosticsParams,
 } from "vscode-languageserver";
-import { type ClientOptions, OUTPUTS, type OutputsAnswer } from "./protocol.js";
+import {
+  type ClientOptions,
+  NETWORKS,
+  type NetworkView,
+  OUTPUTS,
+  type OutputsAnswer,
+} from "./protocol.js";
 
 const lenet = `import torch
 from torch import nn
@@ -257,6 +265,61 @@ describe("language server", function () {
     });
     assert.ok((await editor.lenses(uri))[0].endsWith("input N×1×31×31 (chosen)"));
     assert.ok((await editor.hints(uri)).includes("5 → N×6×31×31"));
+  });
+
+  // ## The notes' networks
+
+  const notes = readFileSync(join("extension", "test", "workspace", "networks.py"), "utf8");
+  const sections = notes.split(/^(?=# )/m);
+  const models: Readonly<Record<string, string>> = {
+    ...{ lenet: "lenet", alexnet: "alexnet", vgg_net: "vgg", NiN: "nin" },
+    ...{ lenet_bn: "lenet_bn", Example: "notes_example" },
+  };
+
+  /** Every layer of every network, against the table of the same network in TypeScript. */
+  async function holdNetworks(uri: string): Promise<void> {
+    const views = await editor.ask<NetworkView[]>(NETWORKS, { uri });
+    for (const [name, model] of Object.entries(models)) {
+      const { create, inputShape } = modelNamed(model);
+      const { rows } = summarize(create, [1, ...inputShape]);
+      const view = views.find((v) => v.name === name);
+      assert.ok(view, `${name} in ${views.map((v) => v.name).join(", ")}`);
+      assert.equal(view.failed, null);
+      assert.deepEqual(
+        view.layers.map(({ className, output, parameters }) => [className, output, parameters]),
+        rows.map((row) => [
+          row.module,
+          ["N", ...row.outputShape.slice(1)].join("×"),
+          row.parameters,
+        ]),
+      );
+    }
+  }
+
+  it("shows the notes' networks in a Python file", async () => {
+    await editor.open("file:///notes/networks.py", notes);
+    await holdNetworks("file:///notes/networks.py");
+  });
+
+  it("shows them in Markdown, block after block", async () => {
+    const uri = "file:///notes/networks.md";
+    const text = sections.map((code) => `Text.\n\n\`\`\`python\n${code}\n\`\`\`\n`).join("\n");
+    await editor.open(uri, text, "markdown");
+    await holdNetworks(uri);
+  });
+
+  it("shows them in a notebook, cell after cell", async () => {
+    const uris = sections.map((_, i) => `vscode-notebook-cell:/notes/networks.ipynb#${i}`);
+    await editor.tell("notebookDocument/didOpen", {
+      notebookDocument: {
+        ...{ uri: "file:///notes/networks.ipynb", notebookType: "jupyter-notebook", version: 1 },
+        cells: uris.map((document) => ({ kind: 2, document })),
+      },
+      cellTextDocuments: sections.map((text, i) => ({
+        ...{ uri: uris[i], languageId: "python", version: 1, text },
+      })),
+    });
+    await holdNetworks(uris[0]);
   });
 
   // ## Outputs
