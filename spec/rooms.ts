@@ -31,7 +31,10 @@ export function doors(stem: string): Door[] {
     [`spec/ops/${stem}.law.ts`, "oracle, cases and bound, in code", ""],
     [`spec/ops/${stem}.spec.ts`, "properties of its own", "properties"],
     ...(hasKernel
-      ? ([[`kernels/host/${stem}.cpp`, "host kernel", "kernels"]] as [string, string, string][])
+      ? ([
+          [`kernels/host/${stem}.cpp`, "host kernel", "kernels"],
+          [`kernels/cuda/${stem}.cu`, "CUDA kernel", "kernels"],
+        ] as [string, string, string][])
       : []),
   ];
   return list.map(([path, what, excuse]) => {

@@ -1,13 +1,13 @@
 // # Our side of the comparison
 //
-// Training steps of one network, timed for peer.ts, which asks for them line by line, as peer.py does in
-// PyTorch. Arguments: model, images in a batch, threads.
+// Steps of one network, timed for peer.ts, which asks for them line by line, as peer.py does in PyTorch.
+// Arguments: model, images in a batch, threads, train or infer.
 
 import { createInterface } from "node:readline";
 import * as convnotes from "convnotes";
 import { loadKernels } from "../backend.js";
 
-const [name, images, threads] = process.argv.slice(2);
+const [name, images, threads, work] = process.argv.slice(2);
 const status = loadKernels(convnotes, { threads: Number(threads) });
 if (!status.available) throw new Error(status.reason);
 
@@ -19,11 +19,14 @@ const labels = convnotes.fromData(
   BigInt64Array.from({ length: Number(images) }, (_, i) => BigInt(i % 10)),
 );
 const optimizer = new convnotes.optim.SGD(model.parameters(), { lr: 0.01 });
-const training = new convnotes.TrainingStep(model, optimizer, "cpu");
+const steps =
+  work === "infer"
+    ? new convnotes.EvaluationStep(model.eval(), "cpu")
+    : new convnotes.TrainingStep(model, optimizer, "cpu");
 
 function step(): number {
   const begin = performance.now();
-  training.run(x, labels);
+  steps.run(x, labels);
   return performance.now() - begin;
 }
 

@@ -1,7 +1,7 @@
-"""Training steps in PyTorch, timed for peer.ts, which asks for them line by line.
+"""Steps in PyTorch, timed for peer.ts, which asks for them line by line.
 
 Needs PyTorch: python3 -m venv V && V/bin/pip install torch numpy
-Arguments: model, images in a batch, height, threads, plain|channels_last.
+Arguments: model, images in a batch, channels, height, threads, plain|channels_last, train|infer.
 Each line of input is a number of milliseconds to fill with steps; the answer is the list of their
 times in milliseconds. At the end comes the peak memory of the process in bytes.
 """
@@ -22,7 +22,7 @@ CLASSES = {
     "vgg": "VGG", "nin": "NiN", "googlenet": "GoogLeNet", "resnet": "ResNet18",
 }  # fmt: skip
 
-name, images, channels, height, threads, layout = sys.argv[1:]
+name, images, channels, height, threads, layout, work = sys.argv[1:]
 torch.set_num_threads(int(threads))
 torch.manual_seed(0)
 model = getattr(networks, CLASSES[name])()
@@ -35,7 +35,7 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 loss_of = torch.nn.CrossEntropyLoss()
 
 
-def step():
+def train():
     begin = time.perf_counter()
     optimizer.zero_grad()
     loss = loss_of(model(x), labels)
@@ -45,6 +45,16 @@ def step():
     return 1000 * (time.perf_counter() - begin)
 
 
+@torch.inference_mode()
+def infer():
+    begin = time.perf_counter()
+    loss_of(model(x), labels).item()
+    return 1000 * (time.perf_counter() - begin)
+
+
+if work == "infer":
+    model.eval()
+step = {"train": train, "infer": infer}[work]
 for _ in range(3):
     step()
 for line in sys.stdin:

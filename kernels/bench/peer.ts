@@ -8,6 +8,7 @@
 //     --models lenet,resnet    default: all that the table has
 //     --threads 1,2            default: 2
 //     --rounds 7               turns of each; default: 7
+//     --inference              forward and loss of one image at a time instead
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { cpus } from "node:os";
@@ -37,6 +38,7 @@ const { values: flags } = parseArgs({
     models: { type: "string", default: Object.keys(batchSizes).join() },
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "7" },
+    inference: { type: "boolean", default: false },
   },
 });
 if (flags.peer !== "torch") throw new RangeError(`--peer is torch, got ${flags.peer}`);
@@ -104,12 +106,13 @@ console.log(`| ${columns.join(" | ")} |\n| --- |${" ---: |".repeat(columns.lengt
 for (const threads of flags.threads.split(","))
   for (const name of flags.models.split(",")) {
     const [channels, height] = modelNamed(name).inputShape;
-    const images = batchSizes[name] ?? 32;
+    const images = flags.inference ? 1 : (batchSizes[name] ?? 32);
+    const work = flags.inference ? "infer" : "train";
     const torch = (title: string, layout: string, env = {}) =>
       new Runner(
         title,
         flags.python,
-        [near("peer.py"), ...[name, images, channels, height, threads, layout].map(String)],
+        [near("peer.py"), ...[name, images, channels, height, threads, layout, work].map(String)],
         env,
       );
     const keeping = { MALLOC_MMAP_MAX_: "0", MALLOC_TRIM_THRESHOLD_: String(2 ** 40) };
@@ -121,7 +124,7 @@ for (const threads of flags.threads.split(","))
     const ours = new Runner("convnotes", process.execPath, [
       "--import=tsx",
       near("ours.ts"),
-      ...[name, images, threads].map(String),
+      ...[name, images, threads, work].map(String),
     ]);
     for (let round = 0; round < Number(flags.rounds); round++)
       for (const runner of [...peers, ours]) await runner.turn();
@@ -131,9 +134,7 @@ for (const threads of flags.threads.split(","))
     const cells = [
       `${name}, ${images}`,
       threads,
-      peers[0].median.toFixed(1),
-      best.median.toFixed(1),
-      ours.median.toFixed(1),
+      ...[peers[0], best, ours].map(({ median }) => median.toFixed(flags.inference ? 2 : 1)),
       (best.median / ours.median).toFixed(2),
       ...[fastest.toFixed(1), ours.fastest.toFixed(1), (fastest / ours.fastest).toFixed(2)],
       megabytes(Math.min(...peers.map((p) => p.peakBytes))),
