@@ -340,7 +340,7 @@ export function printedOf(
   depth = 0,
   room = { left: 4000 },
 ): string {
-  if (depth > 50 || --room.left < 0) return "…";
+  if (--room.left < 0 || depth > 20) return "…";
   const name = module.cls.name;
   if (module.cls.find("__repr__") instanceof Fn) return run.text(module);
   const own = module.cls.find("extra_repr");
@@ -349,10 +349,11 @@ export function printedOf(
   const extra = typeof described === "string" ? described : (module.layer?.extra ?? "");
   const moved = (text: string) => text.replaceAll("\n", "\n  ");
   const children = [...module.attributes].filter(([, child]) => isModule(child));
-  const texts = children.map(([key, child]) => [
-    key.slice(0, 200),
-    moved(printedOf(run, child as Instance, depth + 1, room)),
-  ]);
+  const texts: [key: string, text: string][] = [];
+  for (const [key, child] of children) {
+    texts.push([key.slice(0, 200), moved(printedOf(run, child as Instance, depth + 1, room))]);
+    if (room.left < 0) break;
+  }
   const isList = module.cls.lineage.some((c) => c.name === "ModuleList" && c.file === null);
   const lines = isList
     ? runs(texts)

@@ -282,19 +282,24 @@ export function modulesOf(root: Instance): Map<Instance, string> {
   return result;
 }
 
-/** Values within one value that are looked at. */
+/** Values within one value that are looked at; a long string counts as several. */
 const mostShown = 10000;
 
+/** Lists within lists that are looked at: each writes down anew what is inside of it. */
+const deepestShown = 100;
+
 /** As Python's `str`. */
-export function show(value: Value, quoted = false, room = { left: mostShown }): string {
-  if (--room.left < 0) return "…";
+export function show(value: Value, quoted = false, room = { left: mostShown }, depth = 0): string {
+  room.left -= typeof value === "string" ? 1 + Math.floor(value.length / 16) : 1;
+  // A string itself is there already, however long.
+  if ((room.left < 0 || depth > deepestShown) && depth > 0) return "…";
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "number") return String(value);
   if (typeof value === "string") return quoted ? `'${value}'` : value;
   if (value instanceof Float) return showFloat(value.value);
   if (value instanceof List) {
-    const items = value.items.slice(0, 1000).map((v) => show(v, true, room));
+    const items = value.items.slice(0, 1000).map((v) => show(v, true, room, depth + 1));
     if (value.kind === "list") return `[${items.join(", ")}]`;
     if (value.kind === "set") return `{${items.join(", ")}}`;
     return items.length === 1 ? `(${items[0]},)` : `(${items.join(", ")})`;

@@ -142,6 +142,53 @@ describe("PyTorch source that is broken or hostile", () => {
   ] as const)
     it(`survives ${name}`, () => answersSoon(text));
 
+  it("is answered, however growth and loops are put together", () => {
+    const growth = fc.constantFrom(
+      ...["xs.append(xs)", "xs = [xs, xs]", "s = s + s", "n = n * n + 1", "xs += xs", "f(n)"],
+      ...["d[str(n)] = [0] * n", "xs.append(nn.Linear(n, n))", "net = nn.Sequential(net, net)"],
+      ...[
+        "s = f'{s}{xs}'",
+        "x = torch.zeros(n, n, n)",
+        "x = torch.cat([x, x])",
+        "net.add_module(s, net)",
+      ],
+    );
+    const loops = [
+      "while True:",
+      "for i in range(10**9):",
+      "for v in xs:",
+      "if n:",
+      "def f(n):",
+      "try:",
+    ];
+    const body = (depth: number): fc.Arbitrary<string[]> =>
+      fc
+        .array(
+          depth === 0
+            ? growth.map((line) => [line])
+            : fc.oneof(
+                growth.map((line) => [line]),
+                fc
+                  .tuple(fc.constantFrom(...loops), body(depth - 1))
+                  .map(([head, lines]) => [
+                    head,
+                    ...lines.map((line) => `    ${line}`),
+                    ...(head === "try:" ? ["except:", "    pass"] : []),
+                  ]),
+              ),
+          { minLength: 1, maxLength: 3 },
+        )
+        .map((parts) => parts.flat());
+    const head =
+      "import torch\nfrom torch import nn\nxs = [1]\ns = 'a'\nn = 2\nd = {}\nnet = nn.Sequential()\nx = torch.ones(2)\n";
+    fc.assert(
+      fc.property(body(3), (lines) => {
+        answersSoon(head + lines.join("\n") + "\n");
+      }),
+      { numRuns: 25 },
+    );
+  });
+
   it("keeps the networks before and after what is half written", () => {
     const { text } = modelFile("lenet.py");
     const half = `${text}\nclass Half(nn.Module):\n    def __init__(self):\n        self.conv = nn.Conv2d(1,\n\n${text.replace("LeNet", "Other")}`;
