@@ -174,8 +174,8 @@ class Work {
     const parts: (() => void)[] = [];
     const late: Candidate[] = [];
     const seen = new Set<Value>();
-    for (const { name, span, isFunction } of declared(this.parsed.body)) {
-      const value = this.globals.get(name);
+    for (const { name, at, span, isFunction } of declared(this.parsed.body)) {
+      const value = this.run.given.get(at);
       if (value === undefined || seen.has(value)) continue;
       const range = this.file.range(span.name);
       const candidate = (instance: Value, again: Candidate["again"], into: Candidate[]) => {
@@ -186,22 +186,23 @@ class Work {
           into.push({ name, range, span: span.whole, instance, again });
       };
       if (isModule(value)) {
+        seen.add(value);
         // A variable of a class that speaks for itself adds nothing.
         const cls = value.cls;
         const spoken = cls.file === this.file && own.some((c) => c.instance.cls === cls);
-        if (!spoken) candidate(value, (_, globals) => globals.get(name) ?? null, own);
+        if (!spoken) candidate(value, (run) => run.given.get(at) ?? null, own);
       } else if (value instanceof Class && value.file === this.file) {
         seen.add(value);
         const init = value.find("__init__");
         const free = !(init instanceof Fn) || needsNothing(init, 1);
-        const again = (run: Interpreter, globals: Scope) => {
-          const cls = globals.get(name);
+        const again = (run: Interpreter) => {
+          const cls = run.given.get(at);
           return cls instanceof Class ? run.instantiate(cls, plainArgs([]), range) : null;
         };
         if (value.lineage.every((c) => c.name !== "Module" || c.file !== null)) continue;
         if (free)
           candidate(
-            this.#try(() => again(this.run, this.globals)),
+            this.#try(() => again(this.run)),
             again,
             own,
           );
@@ -209,13 +210,13 @@ class Work {
           parts.push(() => candidate(this.run.firstInstance.get(value) ?? null, () => null, late));
       } else if (value instanceof Fn && (value.file === this.file || isFunction)) {
         seen.add(value);
-        const again = (run: Interpreter, globals: Scope) => {
-          const fn = globals.get(name);
+        const again = (run: Interpreter) => {
+          const fn = run.given.get(at);
           return fn instanceof Fn ? run.callFunction(fn, plainArgs([])) : null;
         };
         if (needsNothing(value, 0))
           candidate(
-            this.#try(() => again(this.run, this.globals)),
+            this.#try(() => again(this.run)),
             again,
             own,
           );
@@ -223,7 +224,7 @@ class Work {
       }
     }
     for (const part of parts) part();
-    return [...own, ...late];
+    return apart([...own, ...late]);
   }
 
   entry(text: string, expression: Expr): Candidate {
@@ -371,6 +372,19 @@ class Work {
   }
 }
 
+/** A name that is given several times is, as in Python, that of its last network; others are counted. */
+function apart(candidates: readonly Candidate[]): Candidate[] {
+  const last = new Map(candidates.map((candidate) => [candidate.name, candidate]));
+  const counts = new Map<string, number>();
+  return candidates.map((candidate) => {
+    const { name } = candidate;
+    if (last.get(name) === candidate) return candidate;
+    const count = (counts.get(name) ?? 0) + 1;
+    counts.set(name, count);
+    return { ...candidate, name: `${name}@${count}` };
+  });
+}
+
 const nowhere = ({ name }: SourceFile): SourceRange => ({ file: name, start: 0, end: 0 });
 
 /** Whether a function can be called with nothing but its first `given` arguments. */
@@ -404,6 +418,8 @@ function unusual(found: Found, { size, failure }: NonNullable<Found["expected"]>
 
 interface Declared {
   readonly name: string;
+  /** What the interpreter knows it by. */
+  readonly at: Expr | Stmt;
   readonly span: { readonly name: Span; readonly whole: Span };
   /** Also where a decorator of another file has put a function of its own in its place. */
   readonly isFunction: boolean;
@@ -418,6 +434,7 @@ function declared(body: readonly Stmt[]): Declared[] {
         return [
           {
             name: statement.name,
+            at: statement,
             span: { name: statement.nameSpan, whole: statement },
             isFunction: statement.kind === "function",
           },
@@ -428,6 +445,7 @@ function declared(body: readonly Stmt[]): Declared[] {
             ? [
                 {
                   name: target.name,
+                  at: target,
                   span: { name: target, whole: statement },
                   isFunction: false,
                 },

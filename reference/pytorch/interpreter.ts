@@ -113,6 +113,8 @@ export class Interpreter {
   /** The first instance of each class and the first result of each function. */
   readonly firstInstance = new Map<Class, Instance>();
   readonly firstResult = new Map<Fn, Value>();
+  /** What a file's own statements last gave a name, by where it stands: a name may be given anew. */
+  readonly given = new Map<Expr | Stmt, Value>();
   readonly failures: Failure[] = [];
   readonly firstInputs = new Map<Instance, { inputs: readonly Value[]; range: SourceRange }>();
   readonly inputsOfClass = new Map<Class, RootCall>();
@@ -358,10 +360,10 @@ export class Interpreter {
         return last === Signal.None ? signal : last;
       }
       case "function":
-        frame.locals.set(statement.name, this.#function(statement, frame));
+        this.#give(statement, this.#function(statement, frame), frame);
         return Signal.None;
       case "class":
-        frame.locals.set(statement.name, this.#class(statement, frame));
+        this.#give(statement, this.#class(statement, frame), frame);
         return Signal.None;
       case "import":
         this.#bindImport(statement, frame);
@@ -589,10 +591,15 @@ export class Interpreter {
 
   // ## Assignment
 
+  #give(at: (Expr | Stmt) & { readonly name: string }, value: Value, frame: Frame): void {
+    (frame.outer?.get(at.name) ?? frame.locals).set(at.name, value);
+    if (frame.fn === null) this.given.set(at, value);
+  }
+
   #assign(target: Expr, value: Value, frame: Frame): void {
     switch (target.kind) {
       case "name":
-        (frame.outer?.get(target.name) ?? frame.locals).set(target.name, value);
+        this.#give(target, value, frame);
         this.#note(target, value, frame);
         return;
       case "attribute": {
@@ -1118,6 +1125,8 @@ export class Interpreter {
   }
 
   instantiate(cls: Class, args: Args, range: SourceRange): Value {
+    // What is said of a network walks over all of its modules, more than once.
+    this.step(100);
     const instance = new Instance(cls);
     instance.definition = range;
     const init = cls.find("__init__");

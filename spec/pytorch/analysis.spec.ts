@@ -235,6 +235,39 @@ describe("what is said of PyTorch source", () => {
     }
   });
 
+  it("tells networks of the same name apart; the name alone is the last one's, as in Python", () => {
+    const text =
+      "import torch\nfrom torch import nn\n" +
+      "net = nn.Sequential(nn.Conv2d(1, 6, 5))\nnet(torch.rand(1, 1, 28, 28))\nnet = net.eval()\n" +
+      "net = nn.Sequential(nn.Conv2d(3, 8, 3))\nnet(torch.rand(1, 3, 32, 32))\n" +
+      ["4", "5"]
+        .map(
+          (channels) =>
+            "class A(nn.Module):\n    def __init__(self):\n        super().__init__()\n" +
+            `        self.conv = nn.Conv2d(1, ${channels}, 3)\n` +
+            "    def forward(self, x):\n        return self.conv(x)\n",
+        )
+        .join("");
+    const { networks } = analysed(python(text));
+    deepStrictEqual(
+      networks.map(({ name, totals }) => [name, totals.parameters]),
+      [
+        ["net@1", 6 * 26],
+        ["net", 8 * 28],
+        ["A@1", 4 * 10],
+        ["A", 5 * 10],
+      ],
+    );
+    deepStrictEqual(networks[0].output, ["N", 6, 24, 24]);
+    deepStrictEqual(networks[1].output, ["N", 8, 30, 30]);
+    const [first, last] = ["net@1", "net"].map((entry) =>
+      frontEnd.analyseEntry(python(text), entry),
+    );
+    deepStrictEqual([first.totals.parameters, last.totals.parameters], [6 * 26, 8 * 28]);
+    const live = last.build();
+    ok(!("unavailable" in live));
+  });
+
   it("builds a live network with PyTorch's initial weights", () => {
     const network = analysed(python(lenet)).networks[0].build(7);
     ok(network instanceof nn.Module);
