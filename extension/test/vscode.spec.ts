@@ -141,29 +141,42 @@ describe(`VS Code (${hostName})`, function () {
     const line = (text: string): Locator => page.locator(".view-line", { hasText: text }).first();
     const shot = (name: string) => page.screenshot({ path: join(shots, `${name}.png`) });
 
-    async function command(name: string): Promise<void> {
-      await page.keyboard.press("F1");
-      const input = page.locator(".quick-input-widget input").first();
-      await input.waitFor();
-      await input.fill(`>${name}`);
-      await page.locator(".quick-input-list .monaco-list-row", { hasText: name }).first().click();
-    }
-
-    /** A hover with these words; a busy machine, and outputs that are computed, need another try. */
-    async function hoverOver(place: Locator, words: string): Promise<Locator> {
-      const shown = page.locator(".monaco-hover:not(.hidden)", { hasText: words }).first();
-      for (let i = 0; ; i++) {
-        await place.hover();
+    /**
+     * Does it until it succeeds. What takes the focus closes palettes and hovers, and editors and panels
+     * that open or close take it when they are ready, which on a busy machine is late.
+     */
+    async function again<T>(times: number, attempt: () => Promise<T>): Promise<T> {
+      for (let i = 1; ; i++) {
         try {
-          await shown.waitFor({ timeout: 4000 });
-          return shown;
+          return await attempt();
         } catch (error) {
-          if (i === 6) throw error;
-          await page.mouse.move(900, 700);
-          await page.waitForTimeout(500);
+          if (i === times) throw error;
+          // Whatever is half open, in a panel's frame or outside, is put away.
+          await page.locator("[id='workbench.parts.activitybar']").click();
+          await page.keyboard.press("Escape");
+          await page.waitForTimeout(250 * i);
         }
       }
     }
+
+    const command = (name: string): Promise<void> =>
+      again(8, async () => {
+        const palette = page.locator(".quick-input-widget");
+        await page.keyboard.press("F1");
+        await palette.locator("input").first().fill(`>${name}`, { timeout: 3000 });
+        const row = palette.locator(".monaco-list-row", { hasText: name }).first();
+        await row.click({ timeout: 3000 });
+        await palette.waitFor({ state: "hidden", timeout: 3000 });
+      });
+
+    /** A hover with these words. */
+    const hoverOver = (place: Locator, words: string): Promise<Locator> =>
+      again(8, async () => {
+        const shown = page.locator(".monaco-hover:not(.hidden)", { hasText: words }).first();
+        await place.hover({ timeout: 4000 });
+        await shown.waitFor({ timeout: 4000 });
+        return shown;
+      });
 
     /** A panel's content lies in a frame inside of a frame. */
     function panel(selector: string): Locator {
@@ -178,11 +191,11 @@ describe(`VS Code (${hostName})`, function () {
 
     async function openFile(name: string, text: string): Promise<void> {
       await command("View: Close All Editors");
-      await page
-        .locator(".explorer-folders-view .monaco-list-row", { hasText: name })
-        .first()
-        .dblclick();
-      await line(text).waitFor({ timeout: 20_000 });
+      const row = page.locator(".explorer-folders-view .monaco-list-row", { hasText: name });
+      await again(3, async () => {
+        await row.first().dblclick({ timeout: 5000 });
+        await line(text).waitFor({ timeout: 15_000 });
+      });
     }
 
     it("shows hints behind the layers and lenses above the network", async () => {
@@ -224,7 +237,6 @@ describe(`VS Code (${hostName})`, function () {
     });
 
     it("trains the network of the source, stops and goes on", async () => {
-      await command("View: Close All Editors");
       await openFile("lenet.py", "nn.Conv2d");
       await page.locator(".codelens-decoration a", { hasText: "Train" }).first().click();
       await panel("button.primary").waitFor({ timeout: 20_000 });
