@@ -4,6 +4,8 @@
 // Backward   dx = Σ w·dy over the places that saw the pixel;  dw = Σ x·dy over all places of a tap;
 //            db = Σ dy
 //
+// and what follows y or dx (epilogue.h): inputs x, w, bias?, addend?, and dy, w, gate?, addend?.
+//
 // All three are matrix products that are never written out: one block = one tile of the result (tile.h,
 // with sizes, precision and order), and what would be the larger matrix is gathered from the image
 // while it is copied into shared memory.
@@ -144,8 +146,9 @@ __device__ __forceinline__ Seen seenBy(const Axis& axis, int r) {
 
 struct Slide {
   /** [N, groups · channels, source rows, source columns] and [N, groups · results, rows, columns]. */
-  const float *source, *weights, *bias;
+  const float *source, *weights;
   float* to;
+  Epilogue epilogue;
   int groups, channels, results;
   /** Between weights of neighbouring results, channels and groups. */
   int resultStep, channelStep, groupStep;
@@ -196,15 +199,18 @@ __device__ __forceinline__ Class classOf(const Slide& s, int z) {
   return c;
 }
 
-/** Where channel m of a class's pixel is written, and which channel that is; null for none. */
-__device__ __forceinline__ float* resultOf(const Slide& s, const Class& c, int m, int pixel,
-                                           int* result) {
-  if (m >= s.results || pixel >= s.pixels) return nullptr;
+/** Where channel m of a class's pixel is written, and which channel that is; −1 for nowhere. */
+struct Target {
+  int at, channel;
+};
+
+__device__ __forceinline__ Target targetOf(const Slide& s, const Class& c, int m, int pixel) {
+  if (m >= s.results || pixel >= s.pixels) return {-1, 0};
   const Position at = positionOf(s, pixel);
   const int y = at.row * s.rows.apart + c.row, x = at.column * s.columns.apart + c.column;
-  if (y >= s.height || x >= s.width) return nullptr;
-  *result = c.group * s.results + m;
-  return s.to + (at.image * s.groups * s.results + *result) * s.height * s.width + y * s.width + x;
+  if (y >= s.height || x >= s.width) return {-1, 0};
+  const int channel = c.group * s.results + m;
+  return {((at.image * s.groups * s.results + channel) * s.height + y) * s.width + x, channel};
 }
 
 /** The result term by term, without what lies outside. */
@@ -285,7 +291,7 @@ struct SlideLoad {
       return;
     }
     const int n = thread % S::N;
-#pragma unroll 4
+#pragma unroll 2
     for (int k = thread / S::N; k < STEP; k += S::THREADS / S::N) {
       const Term term = here[k];
       const bool inside = static_cast<unsigned>(row + term.y) < static_cast<unsigned>(s.rows.source) &&
@@ -297,9 +303,29 @@ struct SlideLoad {
   }
 };
 
-template <class S, bool TF32>
+/** What a tile of channels and pixels is written by. */
+struct SlideResult {
+  const Slide& s;
+  const Class& c;
+  int m0, n0;
+  bool& again;
+
+  __device__ __forceinline__ Epilogue::Read read(int m, int n) const {
+    const Target to = targetOf(s, c, m0 + m, n0 + n);
+    return to.at < 0 ? Epilogue::Read{} : s.epilogue.read(to.at);
+  }
+  __device__ __forceinline__ void write(int m, int n, float sum, const Epilogue::Read& read) const {
+    const Target to = targetOf(s, c, m0 + m, n0 + n);
+    if (to.at < 0) return;
+    s.to[to.at] = s.epilogue(sum, to.channel, read);
+    again |= sum != sum;
+  }
+};
+
+template <class S, Precision P>
 GPU_KERNEL(S::THREADS, S::BLOCKS) slideKernel(Slide s) {
-  GPU_DYN_SHARED(shared);
+  GPU_DYN_SHARED(bytes);
+  float* shared = reinterpret_cast<float*>(bytes);
   GPU_SHARED(Term[PREPARED][STEP], terms);
   const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
   // Shared, because registers are what is short.
@@ -317,23 +343,16 @@ GPU_KERNEL(S::THREADS, S::BLOCKS) slideKernel(Slide s) {
       s,   c,      terms, s.weights + c.group * s.groupStep,
       s.source + (image * s.rows.source + at.row * s.rows.step) * s.columns.source + column,
       m0,  row,    column};
+  float sums[S::WARP_M / 16][S::WARP_N / 8][4] = {};
+  sumTile<S, P, true, false>(shared, (c.terms + STEP - 1) / STEP, load, sums);
   bool again = false;
-  multiplyTile<S, TF32, true, false>(
-      reinterpret_cast<float*>(shared), (c.terms + STEP - 1) / STEP, load,
-      [&](int m, int n, float sum) {
-        int result;
-        if (float* to = resultOf(s, c, m0 + m, n0 + n, &result)) {
-          *to = s.bias ? sum + s.bias[result] : sum;
-          again |= sum != sum;
-        }
-      });
+  writeTile<S>(shared, sums, SlideResult{s, c, m0, n0, again});
   if (s.border && again)
     eachOfMine<S>([&](int m, int n) {
-      int result;
-      float* to = resultOf(s, c, m0 + m, n0 + n, &result);
-      if (!to || *to == *to) return;
+      const Target to = targetOf(s, c, m0 + m, n0 + n);
+      if (to.at < 0 || s.to[to.at] == s.to[to.at]) return;
       const float sum = slideAgain(s, c, m0 + m, positionOf(s, n0 + n));
-      *to = s.bias ? sum + s.bias[result] : sum;
+      s.to[to.at] = s.epilogue(sum, to.channel, s.epilogue.read(to.at));
     });
 }
 
@@ -341,22 +360,20 @@ template <class S>
 void launchSlide(const Call& call, Queue& queue, const Slide& s) {
   const unsigned layers =
       gridAxis(int64_t{s.groups} * s.rows.classes * s.columns.classes, "groups times strides");
-  enqueueShared(queue,
-                queue.precision == Precision::tf32 ? slideKernel<S, true> : slideKernel<S, false>,
-                call.name,
+  enqueueShared(queue, forPrecision(queue, [](auto p) { return slideKernel<S, p()>; }), call.name,
                 dim3(blocksFor(s.pixels, S::N), gridAxis((s.results + S::M - 1) / S::M, "channels"),
                      layers),
                 S::THREADS, sharedBytesOf<S, true, false>, s);
 }
 
 void slide(const Call& call, Queue& queue, const Geometry& g, const float* source, const float* w,
-           const float* bias, float* to, bool backward) {
+           float* to, const Epilogue& epilogue, bool backward) {
   const auto whole = [](int64_t x) { return static_cast<int>(x); };
   Slide s{};
   s.source = source;
   s.weights = w;
-  s.bias = bias;
   s.to = to;
+  s.epilogue = epilogue;
   s.groups = whole(g.groups);
   s.channels = whole(backward ? g.o : g.c);
   s.results = whole(backward ? g.c : g.o);
@@ -462,15 +479,25 @@ struct CorrelateLoad {
 struct CorrelateResult {
   Correlation s;
 
-  __device__ __forceinline__ void operator()(int m, int n, float sum) const {
-    if (s.border && sum != sum) sum = correlateAgain(s, m / s.o, m % s.o, n);
+  struct Read {};
+  __device__ __forceinline__ Read read(int, int) const { return {}; }
+  __device__ __forceinline__ void write(int m, int n, float sum, Read) const {
     s.dw[m * s.c * s.tapsDown * s.tapsAcross + n] = sum;
   }
 };
 
-template <class S, bool TF32>
+/** Of a result whose parts are added up only now, those that are NaN are computed again. */
+struct CorrelateFold : CorrelateResult {
+  __device__ __forceinline__ void write(int m, int n, float sum, Read read) const {
+    if (s.border && sum != sum) sum = correlateAgain(s, m / s.o, m % s.o, n);
+    CorrelateResult::write(m, n, sum, read);
+  }
+};
+
+template <class S, Precision P>
 GPU_KERNEL(S::THREADS, S::BLOCKS) correlateKernel(CorrelateResult result, float* partial) {
-  GPU_DYN_SHARED(shared);
+  GPU_DYN_SHARED(bytes);
+  float* shared = reinterpret_cast<float*>(bytes);
   GPU_SHARED(Term[S::N], columns);
   const Correlation& s = result.s;
   const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
@@ -487,27 +514,25 @@ GPU_KERNEL(S::THREADS, S::BLOCKS) correlateKernel(CorrelateResult result, float*
     }
     columns[i] = term;
   }
-  // The first barrier of multiplyTile shows them to all.
+  // The first barrier of sumTile shows them to all.
   const int begin = part * s.stepsEach * STEP;
   const int end = min(s.places - begin, s.stepsEach * STEP) + begin;
   const CorrelateLoad<S> load{s, columns, group, m0, begin, end};
+  float sums[S::WARP_M / 16][S::WARP_N / 8][4] = {};
+  sumTile<S, P, true, true>(shared, (end - begin + STEP - 1) / STEP, load, sums);
+  // Rows of the tile that are another group's are not this one's to write.
+  const int rows = (group + 1) * s.o, row0 = group * s.o + m0;
   bool again = false;
-  multiplyTile<S, TF32, true, true>(
-      reinterpret_cast<float*>(shared), (end - begin + STEP - 1) / STEP, load,
-      [&](int m, int n, float sum) {
-        if (m0 + m >= s.o || n0 + n >= count) return;
-        const int row = group * s.o + m0 + m;
-        if (partial)
-          partial[(int64_t{part} * s.groups * s.o + row) * count + n0 + n] = sum;
-        else
-          s.dw[row * count + n0 + n] = sum;
-        again |= sum != sum;
-      });
+  writeTile<S>(shared, sums,
+               TileResult<CorrelateResult>{
+                   result,
+                   partial ? partial + int64_t{part} * s.groups * s.o * count : nullptr,
+                   row0, n0, rows, count, again});
   if (s.border && again && !partial)
     eachOfMine<S>([&](int m, int n) {
-      if (m0 + m >= s.o || n0 + n >= count) return;
-      const int row = group * s.o + m0 + m;
-      result(row, n0 + n, s.dw[row * count + n0 + n]);
+      if (row0 + m >= rows || n0 + n >= count) return;
+      float& result = s.dw[(row0 + m) * count + n0 + n];
+      if (result != result) result = correlateAgain(s, group, m0 + m, n0 + n);
     });
 }
 
@@ -523,13 +548,12 @@ void launchCorrelate(const Call& call, Queue& queue, Correlation s) {
                        : nullptr;
   const CorrelateResult result{s};
   enqueueShared(
-      queue,
-      queue.precision == Precision::tf32 ? correlateKernel<S, true> : correlateKernel<S, false>,
-      call.name,
+      queue, forPrecision(queue, [](auto p) { return correlateKernel<S, p()>; }), call.name,
       dim3(blocksFor(count, S::N), gridAxis(rows, "channels"),
            gridAxis(int64_t{s.groups} * s.parts, "groups times parts")),
       S::THREADS, sharedBytesOf<S, true, true>, result, partial);
-  if (partial) fold(call, queue, result, partial, int64_t{s.groups} * s.o, count, s.parts);
+  if (partial)
+    fold(call, queue, CorrelateFold{s}, partial, int64_t{s.groups} * s.o, count, s.parts);
 }
 
 }  // namespace
@@ -542,14 +566,14 @@ void conv2d(Call& call, Queue& queue) {
   const Geometry g = geometryOf(call, x, w, y);
   call.want(bias, {g.O}, "bias");
   if (y.size() == 0) return;
-  slide(call, queue, g, x.floats(), w.floats(), bias ? bias.floats() : nullptr, y.floats(), false);
+  slide(call, queue, g, x.floats(), w.floats(), y.floats(), forwardEpilogue(call), false);
 }
 
 void conv2d_backward_input(Call& call, Queue& queue) {
   const Operand &dy = call.input(0), &w = call.input(1), &dx = call.output(0);
   const Geometry g = geometryOf(call, dx, w, dy);
   if (dx.size() == 0) return;
-  slide(call, queue, g, dy.floats(), w.floats(), nullptr, dx.floats(), true);
+  slide(call, queue, g, dy.floats(), w.floats(), dx.floats(), backwardEpilogue(call), true);
 }
 
 void conv2d_backward_weight(Call& call, Queue& queue) {

@@ -153,6 +153,18 @@ __device__ __forceinline__ uint32_t cvt_tf32(float x) {
 #endif
 }
 
+/** Two numbers rounded to the nearest BF16, ties to even; `low` in the lower half. */
+__device__ __forceinline__ uint32_t cvt_bf16x2(float low, float high) {
+#if GPU_ARCH >= 800
+  uint32_t bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+#else
+  return static_cast<uint32_t>(__bfloat16_as_ushort(__float2bfloat16_rn(low))) |
+         static_cast<uint32_t>(__bfloat16_as_ushort(__float2bfloat16_rn(high))) << 16;
+#endif
+}
+
 __device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const uint32_t (&a)[4],
                                                  const uint32_t (&b)[2]) {
 #if GPU_ARCH >= 800

@@ -1,7 +1,8 @@
 // # Linear map
 //
-// y = x·wᵀ + b;  dx = dy·w;  dw = dyᵀ·x;  db = Σ dy over the rows. All but the last are the
-// matrix product of product.h, where x and dy lie along K or across it as they are stored, so nothing is
+// y = x·wᵀ + b;  dx = dy·w;  dw = dyᵀ·x;  db = Σ dy over the rows; and what follows y or dx
+// (epilogue.h): inputs x, w, bias?, addend?, and dy, w, gate?, addend?. All but db are the matrix
+// product of product.h, where x and dy lie along K or across it as they are stored, so nothing is
 // transposed. One block = one tile; db as in reduce.h, one thread = one part of a column.
 //
 // Multiply-adds: rows · in · out for each. For few rows the weight's bytes dominate: it is read once for
@@ -38,20 +39,20 @@ void linear(Call& call, Queue& queue) {
   const LinearSizes s = linearSizes(call, x, w, y);
   call.want(b, {s.out}, "bias");
   product<true, true>(call, queue, {x.floats(), s.in, s.rows}, {w.floats(), s.in, s.out},
-                      b ? b.floats() : nullptr, y.floats(), s.in);
+                      forwardEpilogue(call), y.floats(), s.in);
 }
 
 void linear_backward_input(Call& call, Queue& queue) {
   const Operand &dy = call.input(0), &w = call.input(1), &dx = call.output(0);
   const LinearSizes s = linearSizes(call, dx, w, dy);
-  product<true, false>(call, queue, {dy.floats(), s.out, s.rows}, {w.floats(), s.in, s.in}, nullptr,
-                       dx.floats(), s.out);
+  product<true, false>(call, queue, {dy.floats(), s.out, s.rows}, {w.floats(), s.in, s.in},
+                       backwardEpilogue(call), dx.floats(), s.out);
 }
 
 void linear_backward_weight(Call& call, Queue& queue) {
   const Operand &dy = call.input(0), &x = call.input(1), &dw = call.output(0);
   const LinearSizes s = linearSizes(call, x, dw, dy);
-  product<false, false>(call, queue, {dy.floats(), s.out, s.out}, {x.floats(), s.in, s.in}, nullptr,
+  product<false, false>(call, queue, {dy.floats(), s.out, s.out}, {x.floats(), s.in, s.in}, {},
                         dw.floats(), s.rows);
 }
 

@@ -15,8 +15,7 @@ void matmul(Call& call, Queue& queue) {
   require(b.shape[0] == K, "input " + a.show() + " and other " + b.show() + " do not go together");
   call.want(y, {M, N}, "output");
   product<true, false>(call, queue, {a.floats(), static_cast<int>(K), static_cast<int>(M)},
-                       {b.floats(), static_cast<int>(N), static_cast<int>(N)}, nullptr, y.floats(),
-                       K);
+                       {b.floats(), static_cast<int>(N), static_cast<int>(N)}, {}, y.floats(), K);
 }
 
 }  // namespace convnotes::gpu_rooms

@@ -1,14 +1,15 @@
 // # Matrix products
 //
-// y[m][n] = Σ_k a(m, k) · b(k, n) + bias[n], for matrices that lie along K or across it. One block = one
-// tile (tile.h, with sizes, precision and order). Bytes: a once for every 64 or 128 columns, b once
-// for every 64 or 128 rows, y once, and twice for every part of K where K is split.
+// y[m][n] = Σ_k a(m, k) · b(k, n) and what follows (epilogue.h), for matrices that lie along K or across
+// it. One block = one tile (tile.h, with sizes, precision and order). Bytes: a once for every 64 or 128
+// columns, b once for every 64 or 128 rows, y once, and twice for every part of K where K is split.
 
 #pragma once
 
 #include <type_traits>
 
 #include "elementwise.h"
+#include "epilogue.h"
 #include "tile.h"
 
 namespace convnotes::gpu_rooms {
@@ -60,31 +61,69 @@ struct MatrixLoad {
 struct MatrixResult {
   float* y;
   int columns;
-  const float* bias;
+  Epilogue epilogue;
 
-  __device__ __forceinline__ void operator()(int m, int n, float sum) const {
-    y[m * columns + n] = bias ? sum + bias[n] : sum;
+  __device__ __forceinline__ Epilogue::Read read(int m, int n) const {
+    return epilogue.read(m * columns + n);
+  }
+  __device__ __forceinline__ void write(int m, int n, float sum, const Epilogue::Read& read) const {
+    y[m * columns + n] = epilogue(sum, n, read);
   }
 };
 
-template <class S, bool TF32, bool A_ALONG, bool B_ALONG>
+/** What `result` is told of a tile that begins at (m0, n0), or a part of its sums. */
+template <class Result>
+struct TileResult {
+  const Result& result;
+  /** Of this part of K; null where K is not split. */
+  float* partial;
+  int m0, n0, M, N;
+  /** Set where a sum is no number. */
+  bool& again;
+
+  __device__ __forceinline__ bool has(int m, int n) const { return m0 + m < M && n0 + n < N; }
+  __device__ __forceinline__ auto read(int m, int n) const {
+    return partial || !has(m, n) ? decltype(result.read(0, 0)){} : result.read(m0 + m, n0 + n);
+  }
+  template <class Read>
+  __device__ __forceinline__ void write(int m, int n, float sum, const Read& read) const {
+    if (!has(m, n)) return;
+    again |= sum != sum;
+    if (partial)
+      partial[int64_t{m0 + m} * N + n0 + n] = sum;
+    else
+      result.write(m0 + m, n0 + n, sum, read);
+  }
+};
+
+template <class S, Precision P, bool A_ALONG, bool B_ALONG>
 GPU_KERNEL(S::THREADS, S::BLOCKS)
 matrixKernel(Factor a, Factor b, MatrixResult result, float* partial, int K, int stepsEach) {
-  GPU_DYN_SHARED(shared);
+  GPU_DYN_SHARED(bytes);
+  float* shared = reinterpret_cast<float*>(bytes);
   const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
   const int part = static_cast<int>(blockIdx.z), begin = part * stepsEach * STEP;
   const int end = min(K - begin, stepsEach * STEP) + begin;
   const MatrixLoad<S, A_ALONG, B_ALONG> load{a, b, m0, n0, begin, end};
   const int M = a.extent, N = b.extent;
-  multiplyTile<S, TF32, A_ALONG, B_ALONG>(
-      reinterpret_cast<float*>(shared), (end - begin + STEP - 1) / STEP, load,
-      [&](int m, int n, float sum) {
-        if (m0 + m >= M || n0 + n >= N) return;
-        if (partial)
-          partial[(int64_t{part} * M + m0 + m) * N + n0 + n] = sum;
-        else
-          result(m0 + m, n0 + n, sum);
-      });
+  float sums[S::WARP_M / 16][S::WARP_N / 8][4] = {};
+  sumTile<S, P, A_ALONG, B_ALONG>(shared, (end - begin + STEP - 1) / STEP, load, sums);
+  bool again = false;
+  writeTile<S>(shared, sums,
+               TileResult<MatrixResult>{result,
+                                        partial ? partial + int64_t{part} * M * N : nullptr,
+                                        m0, n0, M, N, again});
+}
+
+/** The kernel for the queue's precision: `pick` makes one for each. */
+template <class Pick>
+auto forPrecision(const Queue& queue, const Pick& pick) {
+  using enum Precision;
+  switch (queue.precision) {
+    case bf16: return pick(std::integral_constant<Precision, bf16>{});
+    case fp32: return pick(std::integral_constant<Precision, fp32>{});
+    default: return pick(std::integral_constant<Precision, tf32>{});
+  }
 }
 
 template <class S, bool A_ALONG, bool B_ALONG>
@@ -96,8 +135,8 @@ void launchProduct(const Call& call, Queue& queue, const Factor& a, const Factor
   float* partial = split.parts > 1
                        ? static_cast<float*>(queue.scratch(results * split.parts * sizeof(float)))
                        : nullptr;
-  const auto kernel = queue.precision == Precision::tf32 ? matrixKernel<S, true, A_ALONG, B_ALONG>
-                                                         : matrixKernel<S, false, A_ALONG, B_ALONG>;
+  const auto kernel =
+      forPrecision(queue, [](auto p) { return matrixKernel<S, p(), A_ALONG, B_ALONG>; });
   enqueueShared(queue, kernel, call.name,
                 dim3(static_cast<unsigned>(columns), gridAxis(rows, "rows of tiles"),
                      gridAxis(split.parts, "parts")),
@@ -108,7 +147,7 @@ void launchProduct(const Call& call, Queue& queue, const Factor& a, const Factor
 
 /** y of `a.extent` × `b.extent`; a factor that lies along K has neighbours k and k + 1 side by side. */
 template <bool A_ALONG, bool B_ALONG>
-void product(const Call& call, Queue& queue, Factor a, Factor b, const float* bias, float* y,
+void product(const Call& call, Queue& queue, Factor a, Factor b, const Epilogue& epilogue, float* y,
              int64_t K) {
   if (a.extent == 0 || b.extent == 0) return;
   const auto inFours = [K](const Factor& f, bool along) {
@@ -116,7 +155,7 @@ void product(const Call& call, Queue& queue, Factor a, Factor b, const float* bi
   };
   a.fours = inFours(a, A_ALONG);
   b.fours = inFours(b, B_ALONG);
-  const MatrixResult result{y, b.extent, bias};
+  const MatrixResult result{y, b.extent, epilogue};
   if (fillsLargeTiles(a.extent, b.extent, 1))
     launchProduct<LargeTile, A_ALONG, B_ALONG>(call, queue, a, b, result, K);
   else

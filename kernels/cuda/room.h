@@ -31,7 +31,7 @@ inline void succeed(const char* error, const char* what) {
 }
 
 /** How the factors of convolutions and matrix products are rounded before they are multiplied. */
-enum class Precision : uint8_t { tf32, fp32 };
+enum class Precision : uint8_t { tf32, bf16, fp32 };
 
 // ## The queue
 //

@@ -25,8 +25,11 @@
 // ## Precision and order
 //
 // TF32: factors are rounded to nearest (10 bits), products are exact, sums are the tensor core's, 8 terms
-// at a time, K ascending. FP32, and every GPU before sm_80: one fmaf after another, K ascending, so
-// depth K; both are cut where K is split. A split depends on the shapes alone.
+// at a time, K ascending. BF16: the same with 7 bits and 16 terms at a time; shared memory holds float32 all
+// the same, and a lane rounds what it reads, two numbers in one instruction. As mma.m16n8k16 has it, a lane holds
+// terms 2t, 2t + 1, 2t + 8 and 2t + 9; here those are terms t, t + 4, t + 8 and t + 12, of both factors, so
+// that reads stay as they are. FP32, and TF32 before sm_80: one fmaf after another, K ascending, so depth
+// K; all are cut where K is split. A split depends on the shapes alone.
 
 #pragma once
 
@@ -58,63 +61,105 @@ template <class S, bool A_ALONG, bool B_ALONG>
 constexpr int sharedBytesOf =
     STAGES * (Layout<S::M, A_ALONG>::WORDS + Layout<S::N, B_ALONG>::WORDS) * 4;
 
-/** d += a·b for one stage; d as mma.m16n8k8 lays it out, for both precisions. */
-template <class S, bool TF32, bool A_ALONG, bool B_ALONG>
+/** Of one stage, what a lane's fragments hold of A's 16 rows from m on, 8 terms from k on: (g, t) as above. */
+template <class A, bool ALONG>
+__device__ __forceinline__ void rowsOf(uint32_t (&a)[4], const float* as, int m, int k, int lane) {
+  const int g = lane / 4, t = lane % 4;
+  if constexpr (ALONG) {
+    gpu::ldmatrix_x4(a, as + A::at(m + lane % 16, k + lane / 16 * 4));
+  } else {
+#pragma unroll
+    for (int v = 0; v < 4; v++)
+      a[v] = __float_as_uint(as[A::at(m + g + v % 2 * 8, k + t + v / 2 * 4)]);
+  }
+}
+
+/** The same of B's 16 columns from n on: two fragments, one after the other. */
+template <class B, bool ALONG>
+__device__ __forceinline__ void columnsOf(uint32_t (&b)[4], const float* bs, int n, int k,
+                                          int lane) {
+  const int g = lane / 4, t = lane % 4;
+  if constexpr (ALONG) {
+    gpu::ldmatrix_x4(b, bs + B::at(n + lane / 16 * 8 + lane % 8, k + lane % 16 / 8 * 4));
+  } else {
+#pragma unroll
+    for (int v = 0; v < 4; v++)
+      b[v] = __float_as_uint(bs[B::at(n + g + v / 2 * 8, k + t + v % 2 * 4)]);
+  }
+}
+
+__device__ __forceinline__ uint32_t pairOf(uint32_t low, uint32_t high) {
+  return gpu::cvt_bf16x2(__uint_as_float(low), __uint_as_float(high));
+}
+
+/** d += a·b for one stage; d as mma.m16n8k8 lays it out, for each precision. */
+template <class S, Precision P, bool A_ALONG, bool B_ALONG>
 __device__ __forceinline__ void multiplyStage(const float* as, const float* bs,
                                               float (&d)[S::WARP_M / 16][S::WARP_N / 8][4]) {
   using A = Layout<S::M, A_ALONG>;
   using B = Layout<S::N, B_ALONG>;
   constexpr int I = S::WARP_M / 16, J = S::WARP_N / 8;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int g = lane / 4, t = lane % 4;
-  const int m0 = warp % S::WARP_ROWS * S::WARP_M + g, n0 = warp / S::WARP_ROWS * S::WARP_N;
-  if constexpr (TF32 && GPU_ARCH >= 800) {
+  const int m0 = warp % S::WARP_ROWS * S::WARP_M, n0 = warp / S::WARP_ROWS * S::WARP_N;
+  if constexpr (P == Precision::tf32 && GPU_ARCH >= 800) {
 #pragma unroll
-    for (int step = 0; step < STEP; step += 8) {
-      const int k = step + t;
+    for (int k = 0; k < STEP; k += 8) {
       uint32_t a[I][4], b[J][2];
 #pragma unroll
       for (int i = 0; i < I; i++) {
-        const int m = m0 + 16 * i;
-        if constexpr (A_ALONG) {
-          gpu::ldmatrix_x4(a[i], as + A::at(m - g + lane % 16, step + lane / 16 * 4));
-        } else {
-          a[i][0] = __float_as_uint(as[A::at(m, k)]);
-          a[i][1] = __float_as_uint(as[A::at(m + 8, k)]);
-          a[i][2] = __float_as_uint(as[A::at(m, k + 4)]);
-          a[i][3] = __float_as_uint(as[A::at(m + 8, k + 4)]);
-        }
+        rowsOf<A, A_ALONG>(a[i], as, m0 + 16 * i, k, lane);
 #pragma unroll
         for (int v = 0; v < 4; v++) a[i][v] = gpu::cvt_tf32(__uint_as_float(a[i][v]));
       }
 #pragma unroll
       for (int j = 0; j < J; j += 2) {
-        const int n = n0 + 8 * j;
-        uint32_t pair[4];
-        if constexpr (B_ALONG) {
-          gpu::ldmatrix_x4(pair, bs + B::at(n + lane / 16 * 8 + lane % 8, step + lane % 16 / 8 * 4));
-        } else {
-          pair[0] = __float_as_uint(bs[B::at(n + g, k)]);
-          pair[1] = __float_as_uint(bs[B::at(n + g, k + 4)]);
-          pair[2] = __float_as_uint(bs[B::at(n + 8 + g, k)]);
-          pair[3] = __float_as_uint(bs[B::at(n + 8 + g, k + 4)]);
-        }
+        uint32_t two[4];
+        columnsOf<B, B_ALONG>(two, bs, n0 + 8 * j, k, lane);
 #pragma unroll
-        for (int v = 0; v < 4; v++) b[j + v / 2][v % 2] = gpu::cvt_tf32(__uint_as_float(pair[v]));
+        for (int v = 0; v < 4; v++) b[j + v / 2][v % 2] = gpu::cvt_tf32(__uint_as_float(two[v]));
       }
 #pragma unroll
       for (int i = 0; i < I; i++)
 #pragma unroll
         for (int j = 0; j < J; j++) gpu::mma_m16n8k8_tf32(d[i][j], a[i], b[j]);
     }
+  } else if constexpr (P == Precision::bf16 && GPU_ARCH >= 800) {
+    static_assert(STEP == 16);
+    uint32_t a[I][4];
+#pragma unroll
+    for (int i = 0; i < I; i++) {
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        uint32_t eight[4];
+        rowsOf<A, A_ALONG>(eight, as, m0 + 16 * i, 8 * half, lane);
+        a[i][2 * half] = pairOf(eight[0], eight[2]);
+        a[i][2 * half + 1] = pairOf(eight[1], eight[3]);
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < J; j += 2) {
+      uint32_t b[2][2];
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        uint32_t eight[4];
+        columnsOf<B, B_ALONG>(eight, bs, n0 + 8 * j, 8 * half, lane);
+        b[0][half] = pairOf(eight[0], eight[1]);
+        b[1][half] = pairOf(eight[2], eight[3]);
+      }
+#pragma unroll
+      for (int v = 0; v < 2; v++)
+#pragma unroll
+        for (int i = 0; i < I; i++) gpu::mma_m16n8k16_bf16(d[i][j + v], a[i], b[v]);
+    }
   } else {
+    const int m = m0 + lane / 4, n = n0 + lane % 4 * 2;
 #pragma unroll 2
     for (int k = 0; k < STEP; k++) {
       float a[2 * I], b[2 * J];
 #pragma unroll
-      for (int i = 0; i < 2 * I; i++) a[i] = as[A::at(m0 + 8 * i, k)];
+      for (int i = 0; i < 2 * I; i++) a[i] = as[A::at(m + 8 * i, k)];
 #pragma unroll
-      for (int j = 0; j < 2 * J; j++) b[j] = bs[B::at(n0 + j / 2 * 8 + 2 * t + j % 2, k)];
+      for (int j = 0; j < 2 * J; j++) b[j] = bs[B::at(n + j / 2 * 8 + j % 2, k)];
 #pragma unroll
       for (int i = 0; i < 2 * I; i++)
 #pragma unroll
@@ -127,16 +172,15 @@ __device__ __forceinline__ void multiplyStage(const float* as, const float* bs,
 }
 
 /**
- * Adds up `steps` steps and hands every number of the tile to `put(m, n, sum)`.
+ * Adds up `steps` steps; `sums` as mma lays them out.
  *
  * `load(a, b, step)` starts the copies of a step, by all threads. `load.prepare(step)` comes a barrier
  * earlier, for what all threads then read of the step; steps may be prepared that never come.
  */
-template <class S, bool TF32, bool A_ALONG, bool B_ALONG, class Load, class Put>
-__device__ __forceinline__ void multiplyTile(float* shared, int steps, const Load& load,
-                                             const Put& put) {
+template <class S, Precision P, bool A_ALONG, bool B_ALONG, class Load>
+__device__ __forceinline__ void sumTile(float* shared, int steps, const Load& load,
+                                        float (&sums)[S::WARP_M / 16][S::WARP_N / 8][4]) {
   constexpr int A = Layout<S::M, A_ALONG>::WORDS, B = Layout<S::N, B_ALONG>::WORDS;
-  float d[S::WARP_M / 16][S::WARP_N / 8][4] = {};
   for (int s = 0; s < STAGES; s++) load.prepare(s);
   __syncthreads();
 #pragma unroll
@@ -155,32 +199,69 @@ __device__ __forceinline__ void multiplyTile(float* shared, int steps, const Loa
     gpu::cp_async_commit();
     load.prepare(next + 1);
     const float* as = shared + stage * (A + B);
-    multiplyStage<S, TF32, A_ALONG, B_ALONG>(as, as + A, d);
+    multiplyStage<S, P, A_ALONG, B_ALONG>(as, as + A, sums);
     stage = stage == STAGES - 1 ? 0 : stage + 1;
   }
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int m0 = warp % S::WARP_ROWS * S::WARP_M + lane / 4;
-  const int n0 = warp / S::WARP_ROWS * S::WARP_N + lane % 4 * 2;
-#pragma unroll
-  for (int j = 0; j < S::WARP_N / 8; j++)
-#pragma unroll
-    for (int h = 0; h < 2; h++)
+}
+
+// ## Writing a tile
+//
+// A fragment holds two neighbours of a row, so that a warp that wrote what it has would touch 16 lines of
+// memory in pieces of 8 bytes. Instead 64 rows at a time go through shared memory, which has no other
+// use by then, and a warp writes 32 neighbours. Rows of N + 8 words: of each half of a warp, pairs begin at words
+// 8g + 2t modulo 32, all different.
+//
+// `put.read(m, n)` comes for four results before `put.write(m, n, sum, what was read)` for the same four, so
+// that what is read besides the sums has its latency once for four.
+
+constexpr int CHUNK = 64, BATCH = 4;
+
+template <class S>
+constexpr int chunkFloats = CHUNK * (S::N + 8);
+
+template <class S, class Put>
+__device__ __forceinline__ void writeTile(float* shared,
+                                          const float (&sums)[S::WARP_M / 16][S::WARP_N / 8][4],
+                                          const Put& put) {
+  static_assert(CHUNK % S::WARP_M == 0 && S::THREADS % S::N == 0);
+  constexpr int ROW = S::N + 8, ROWS = S::THREADS / S::N;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const int m0 = warp % S::WARP_ROWS * S::WARP_M, n0 = warp / S::WARP_ROWS * S::WARP_N;
+  const int n = thread % S::N;
+#pragma unroll 1
+  for (int chunk = 0; chunk < S::M; chunk += CHUNK) {
+    __syncthreads();
+    if (m0 / CHUNK == chunk / CHUNK) {
 #pragma unroll
       for (int i = 0; i < S::WARP_M / 16; i++)
 #pragma unroll
-        for (int v = 0; v < 2; v++) put(m0 + 16 * i + 8 * v, n0 + 8 * j + h, d[i][j][2 * v + h]);
+        for (int j = 0; j < S::WARP_N / 8; j++)
+#pragma unroll
+          for (int v = 0; v < 2; v++) {
+            float* to = shared + (m0 % CHUNK + 16 * i + 8 * v + lane / 4) * ROW + n0 + 8 * j +
+                        lane % 4 * 2;
+            *reinterpret_cast<float2*>(to) = make_float2(sums[i][j][2 * v], sums[i][j][2 * v + 1]);
+          }
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (int m = thread / S::N; m < CHUNK; m += BATCH * ROWS) {
+      decltype(put.read(0, 0)) kept[BATCH];
+#pragma unroll
+      for (int i = 0; i < BATCH; i++) kept[i] = put.read(chunk + m + i * ROWS, n);
+#pragma unroll
+      for (int i = 0; i < BATCH; i++)
+        put.write(chunk + m + i * ROWS, n, shared[(m + i * ROWS) * ROW + n], kept[i]);
+    }
+  }
 }
 
-/** Runs `body(m, n)` for the numbers of the tile that `put` was handed by this thread. */
+/** Runs `body(m, n)` for the results of the tile that this thread wrote. */
 template <class S, class Body>
 __device__ __forceinline__ void eachOfMine(const Body& body) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int m0 = warp % S::WARP_ROWS * S::WARP_M + lane / 4;
-  const int n0 = warp / S::WARP_ROWS * S::WARP_N + lane % 4 * 2;
+  const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll 1
-  for (int m = m0; m < m0 + S::WARP_M; m += 8)
-#pragma unroll 1
-    for (int j = 0; j < S::WARP_N / 4; j++) body(m, n0 + j / 2 * 8 + j % 2);
+  for (int m = thread / S::N; m < S::M; m += S::THREADS / S::N) body(m, thread % S::N);
 }
 
 // ## Splitting K
@@ -216,13 +297,13 @@ foldKernel(Put put, const float* partial, int count, int columns, Divider byColu
   const int64_t i = thread / LANES;
   if (i >= count) return;
   const int lane = static_cast<int>(thread % LANES);
+  const int m = byColumns(static_cast<int>(i)), n = static_cast<int>(i) - m * columns;
+  const auto read = put.read(m, n);
   float total = 0;
 #pragma unroll 4
   for (int part = lane; part < parts; part += LANES) total += partial[part * int64_t{count} + i];
   if constexpr (LANES > 1) total = joinWarp<Adding>(total);
-  if (lane > 0) return;
-  const int m = byColumns(static_cast<int>(i));
-  put(m, static_cast<int>(i) - m * columns, total);
+  if (lane == 0) put.write(m, n, total, read);
 }
 
 template <class Put>

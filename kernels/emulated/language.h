@@ -321,6 +321,9 @@ inline uint32_t cvt_tf32(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   return (bits & 0x7f800000) == 0x7f800000 ? bits : (bits + 0x1000) & 0xffffe000;
 }
+inline uint32_t cvt_bf16x2(float low, float high) {
+  return uint32_t{bf16(low).bits} | uint32_t{bf16(high).bits} << 16;
+}
 inline uint32_t smem_addr(const void* p) { return emulated::sharedAddress(p); }
 inline void bar_sync(int barrier, int threads, EMULATED_HERE) {
   emulated::syncNamed(barrier, threads, EMULATED_SITE("bar.sync"));

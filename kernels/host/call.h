@@ -193,6 +193,11 @@ struct Call {
     want(t, std::vector<int64_t>(other.shape, other.shape + other.axes), what);
   }
 
+  /** Refuses an option that asks for more than this kernel does. */
+  void wantNo(const char* option) const {
+    require(!options.find(option), std::string(name) + " has no option " + option + " here");
+  }
+
   void wantAxes(const Operand& t, int axes, const char* what) const {
     require(t.axes == axes, std::string(what) + " must have " + std::to_string(axes) +
                                 " axes, got " + t.show());

@@ -794,6 +794,7 @@ void weightGradient(Pool& pool, const Geometry& g, const float* x, const float* 
 void conv2d(Call& call) {
   const Operand &x = call.input(0), &w = call.input(1), &bias = call.optional(2);
   const Operand& y = call.output(0);
+  call.wantNo("activation");
   const Geometry g = geometryOf(call, x, w, y);
   call.want(bias, {g.O}, "bias");
   if (y.size() == 0) return;
@@ -815,6 +816,7 @@ void conv2d(Call& call) {
 
 void conv2d_backward_input(Call& call) {
   const Operand &dy = call.input(0), &w = call.input(1), &dx = call.output(0);
+  call.wantNo("activation");
   const Geometry g = geometryOf(call, dx, w, dy);
   if (dx.size() == 0) return;
   slide(call.pool,

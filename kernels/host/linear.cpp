@@ -35,6 +35,7 @@ Matrix transposed(const Operand& t, int64_t columns) { return {t.floats(), 1, co
 
 void linear(Call& call) {
   const Operand &x = call.input(0), &w = call.input(1), &b = call.optional(2), &y = call.output(0);
+  call.wantNo("activation");
   const Sizes s = sizesOf(call, x, w, y);
   call.want(b, {s.out}, "bias");
   multiply(call.pool, {s.rows, s.out, s.in, rowMajor(x, s.in), transposed(w, s.in), y.floats(), s.out,
@@ -43,6 +44,7 @@ void linear(Call& call) {
 
 void linear_backward_input(Call& call) {
   const Operand &dy = call.input(0), &w = call.input(1), &dx = call.output(0);
+  call.wantNo("activation");
   const Sizes s = sizesOf(call, dx, w, dy);
   multiply(call.pool, {s.rows, s.in, s.out, rowMajor(dy, s.out), rowMajor(w, s.in), dx.floats(), s.in,
                        1, nullptr});
