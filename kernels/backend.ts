@@ -113,21 +113,23 @@ const refused = (error: unknown) =>
 /**
  * Makes `cpu` compute with kernels, where they are built, and says whether it does.
  *
- * Without options the environment decides: `CONVNOTES_ISA`, `CONVNOTES_THREADS` and
- * `CONVNOTES_ADDON` (the file to load). Called again, it starts over with other options.
+ * Without options the environment decides: `CONVNOTES_ISA`, `CONVNOTES_THREADS`,
+ * `CONVNOTES_WINOGRAD` (`off` for no tiles) and `CONVNOTES_ADDON` (the file to load). Called again, it starts over with other options.
  *
  * Throws: TypeError for an instruction set that the processor has not, or an impossible number
  * of threads.
  */
-export function loadKernels(library: GpuLibrary, options: KernelOptions = {}): KernelStatus {
+export function loadKernels(library: GpuLibrary, settings: KernelOptions = {}): KernelStatus {
   const addon = findAddon();
   if (typeof addon === "string") return { available: false, reason: addon };
-  const { CONVNOTES_ISA: isa, CONVNOTES_THREADS: threads } = process.env;
-  addon.start({
+  const { CONVNOTES_ISA: isa, CONVNOTES_THREADS: threads, CONVNOTES_WINOGRAD: tiles } = process.env;
+  const options: KernelOptions = {
     ...(isa ? { isa } : {}),
     ...(threads ? { threads: Number(threads) } : {}),
-    ...options,
-  });
+    ...(tiles === "off" ? { winograd: false } : {}),
+    ...settings,
+  };
+  addon.start(options);
   const about = addon.describe();
   const places = new Map(about.kernels.map((name, i) => [name, i]));
   const kernels = new Set([...about.kernels, ...about.fused]);

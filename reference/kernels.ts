@@ -23,6 +23,11 @@ export interface KernelSettings {
   readonly threads?: number | undefined;
   /** On GPUs, how factors are rounded before they are multiplied. Default: `tf32`. */
   readonly precision?: "tf32" | "fp32" | undefined;
+  /**
+   * Whether convolutions may use Winograd's tiles, which multiply less and whose results are rounded
+   * otherwise. Default: true.
+   */
+  readonly winograd?: boolean | undefined;
   /** Looks at calls while they are made (`makeSampler`). */
   readonly sampler?: object | undefined;
 }
@@ -54,7 +59,7 @@ async function part(path: string): Promise<unknown> {
 /**
  * Makes `cpu` compute with fast kernels from now on, where they are installed and built.
  *
- * What the settings leave open, `CONVNOTES_THREADS` and `CONVNOTES_ISA` decide.
+ * What the settings leave open, `CONVNOTES_THREADS`, `CONVNOTES_ISA` and `CONVNOTES_WINOGRAD` (`off`) decide.
  *
  * Throws: TypeError for an instruction set that this processor has not.
  */

@@ -22,6 +22,8 @@ export interface Arithmetic {
   depth(terms: number): number;
   /** The unit roundoff to which factors are rounded before they are multiplied. Default: 0. */
   readonly factors?: number;
+  /** Whether convolutions of 3 × 3 windows go by Winograd's tiles (`ops/conv2d.md`). Default: no. */
+  readonly winograd?: boolean;
 }
 
 const inTurn = (terms: number) => terms;
@@ -40,6 +42,9 @@ export const tf32: Arithmetic = {
   factors: 2 ** -11,
   depth: (terms) => 11 * Math.ceil(terms / 8) + 1,
 };
+
+/** As float32, where a convolution's results come two by two from fewer multiplications. */
+export const winograd: Arithmetic = { ...float32, winograd: true };
 
 export const float64: Arithmetic = { unit: 2 ** -53, tiny: 2 ** -1074, depth: inTurn };
 

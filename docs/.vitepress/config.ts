@@ -44,6 +44,7 @@ const project: DefaultTheme.SidebarItem = {
     { text: "Why programs", link: "/decisions/0005-programs" },
     { text: "Why looks, and how often", link: "/decisions/0006-verified-training" },
     { text: "Why one source for GPUs", link: "/decisions/0007-gpus" },
+    { text: "Why fewer multiplications", link: "/decisions/0008-winograd" },
   ],
 };
 

@@ -7,7 +7,7 @@
 //
 // What comes out is a certificate. What is off ends the run, with all that is needed to see it again.
 
-import { type Arithmetic, float32, tf32 } from "../../spec/rounding.js";
+import { type Arithmetic, float32, tf32, winograd } from "../../spec/rounding.js";
 import { type Continuation, hasLaw, judgeCall, type KernelCall, type NamesOf } from "./call.js";
 import { cutCall, drawCut, type Held } from "./cut.js";
 
@@ -18,6 +18,8 @@ export interface HeldCall {
   readonly outputs: readonly (Held | null)[];
   readonly options: object;
   readonly then?: HeldContinuation | undefined;
+  /** Whether its results came by Winograd's tiles. Default: no. */
+  readonly tiled?: boolean;
   /** The module that was running. */
   readonly path: string;
 }
@@ -148,7 +150,7 @@ export class Sampler {
     this.tallies.set(primitive.name, tally);
     tally.calls++;
     tally.shapes.add(call.outputs[0]?.shape.join("×") ?? "");
-    const arithmetic = arithmeticOf(primitive.name, factors);
+    const arithmetic = call.tiled ? winograd : arithmeticOf(primitive.name, factors);
     for (const { output, elements, worst, violation } of judgeCall(
       kernelCall,
       namesOf,

@@ -50,6 +50,7 @@ function callsIn(
   const start = {
     ...{ primitive: primitiveOf(first), inputs: operands, path: first.path },
     options: { ...first.options, ...now },
+    tiled: call.kernel.startsWith("winograd_"),
   };
   if (nodes.length === 1) {
     const results = first.outputs.map((id, k) => take(outputs, call.outputs, k, id));

@@ -24,7 +24,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "blocked.h"
+#include "blocked_conv2d.h"
 #include "ops.h"
 #include "tile.h"
 #include "transpose.h"
@@ -33,13 +33,6 @@ namespace convnotes::CN_ISA {
 
 namespace blocked {
 
-struct Shapes {
-  Blocks x, y;
-  int64_t O, C, taps;
-  Window rows, columns;
-};
-
-/** Checks that x, w and y (or their gradients) belong together. */
 Shapes shapesOf(const Call& call, const Operand& x, const Operand& w, const Operand& y) {
   Shapes s{blocksOf(x, "input"), blocksOf(y, "output"), 0, 0, 0, {}, {}};
   call.wantAxes(w, 4, "weight");

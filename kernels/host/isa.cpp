@@ -37,6 +37,7 @@
 #include "tanh.cpp"
 #include "thin_linear.cpp"
 #include "tile.cpp"
+#include "winograd_conv2d.cpp"
 
 namespace convnotes::CN_ISA {
 

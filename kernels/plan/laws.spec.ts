@@ -8,11 +8,14 @@ import assert from "node:assert/strict";
 import * as convnotes from "convnotes";
 import fc from "fast-check";
 import { type Law, operationOf, rooms } from "../../spec/laws.js";
+import { integers, reals } from "../../spec/arbitraries.js";
+import { law as conv2d, tileCases } from "../../spec/ops/conv2d.law.js";
 import { float32 } from "../../spec/rounding.js";
 import type { Case, Values } from "../../spec/values.js";
 import { instructionSets, restoreKernels } from "../check/guarded.js";
 import { execute, judge } from "../check/judge.js";
 import { loadKernels } from "../backend.js";
+import type { Plan } from "./plan.js";
 
 type Tensor = convnotes.Tensor;
 
@@ -66,13 +69,16 @@ function executeAsProgram(law: Law, c: Case) {
     return execute(law, c);
   }
   program.run([], computed, new Map());
-  for (const { kernel } of (program.plan as { calls: { kernel: string }[] }).calls) ran.add(kernel);
+  const { calls } = program.plan as Plan;
+  for (const { kernel } of calls) ran.add(kernel);
+  const tiled = calls.filter(({ kernel }) => kernel.startsWith("winograd_"));
   return {
     names,
     outputs: outputs.map((t) => t && read(t)),
     gradients: result.gradients.flatMap((t, index) =>
       t ? [{ name: inputName(index), index, value: read(t) }] : [],
     ),
+    tiled: new Set(tiled.flatMap(({ nodes }) => nodes.map((n) => graph.nodes[n].name))),
   };
 }
 
@@ -96,6 +102,24 @@ const onImages: Readonly<Record<string, Case>> = {
     inputs: [numbers(2, 2, 2, 3), numbers(2), numbers(2), null, null],
     ...{ options: { training: true }, dy: numbers(2, 2, 2, 3) },
   },
+};
+
+/**
+ * Pixels that are infinite or no numbers; or gradients, where nothing is padded: elsewhere an infinite one
+ * meets zeros that the formula multiplies it by and that kernels leave out.
+ */
+const withSomeInfinite = (cases: fc.Arbitrary<Case>): fc.Arbitrary<Case> => {
+  const strange = fc.tuple(fc.nat(), fc.constantFrom(Infinity, -Infinity, NaN));
+  return fc.tuple(cases, fc.array(strange, { minLength: 1 })).map(([c, places]) => {
+    const spoiled = (v: Values): Values => {
+      const data = [...v.data];
+      for (const [place, number] of places) data[place % data.length] = number;
+      return { ...v, data };
+    };
+    const [x, ...weights] = c.inputs;
+    const isPadded = [2, 3].some((axis) => x!.shape[axis] - c.dy!.shape[axis] !== 2);
+    return isPadded ? { ...c, inputs: [spoiled(x!), ...weights] } : { ...c, dy: spoiled(c.dy!) };
+  });
 };
 
 for (const isa of instructionSets())
@@ -128,11 +152,31 @@ for (const isa of instructionSets())
         });
     }
 
+    // ## Windows of 3 × 3, in tiles
+
+    const inTiles = (cases: fc.Arbitrary<Case>, exactly: boolean) =>
+      fc.assert(
+        fc.property(cases, (c) =>
+          judge(conv2d as Law, c, exactly ? null : float32, undefined, executeAsProgram),
+        ),
+        { numRuns: 40 },
+      );
+
+    it("conv2d in tiles equals the formula when no rounding can occur", () =>
+      inTiles(tileCases(integers), true));
+
+    it("conv2d in tiles is as near to the formula as its own bound allows", () =>
+      inTiles(tileCases(reals), false));
+
+    it("conv2d in tiles leaves what is not finite where the formula has it", () =>
+      inTiles(withSomeInfinite(tileCases(integers)), true));
+
     it("ran the kernels that only programs run", () => {
       for (const name of ["conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"]) {
         assert(ran.has(`blocked_${name}`), name);
         assert(ran.has(`blocked_${name}_backward_input`), name);
       }
+      assert(ran.has("winograd_conv2d") && ran.has("winograd_conv2d_backward_input"));
       assert(ran.has("thin_linear") && ran.has("thin_linear_backward_input"));
       for (const name of ["batch_norm", "batch_norm_backward", "concat", "narrow"])
         assert(ran.has(`blocked_${name}`), name);

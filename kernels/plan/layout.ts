@@ -34,11 +34,18 @@ const alike = ({ inputs, outputs }: Call, buffers: readonly Buffer[]) =>
 const elementwise = ["relu", "sigmoid", "tanh"].flatMap((name) => [name, `${name}_backward_input`]);
 
 const blockedKernels: Readonly<Record<string, Blocked>> = {
-  conv2d: { kernel: "blocked_conv2d", inputs: [0], outputs: [0], suits: ungrouped },
+  conv2d: {
+    kernel: "blocked_conv2d",
+    inputs: [0],
+    outputs: [0],
+    suits: ungrouped,
+    counts: true,
+  },
   conv2d_backward_input: {
     kernel: "blocked_conv2d_backward_input",
     inputs: [0],
     suits: ungrouped,
+    counts: true,
   },
   conv2d_backward_weight: {
     kernel: "blocked_conv2d_backward_weight",

@@ -13,6 +13,7 @@ import {
   writeInPlace,
 } from "./fuse.js";
 import { intoBlocks } from "./layout.js";
+import { intoTiles } from "./winograd.js";
 import { draftOf, finish, type Plan } from "./plan.js";
 import { printed } from "./print.js";
 
@@ -42,6 +43,11 @@ export interface CompileOptions {
    * `never`: the program does what operations do one by one, with the same kernels. Default: `pay`.
    */
   readonly rewrite?: "pay" | "always" | "never";
+  /**
+   * Whether convolutions may use Winograd's tiles, which multiply less and whose results are rounded
+   * otherwise (docs/decisions/0008-winograd.md). Default: true.
+   */
+  readonly winograd?: boolean;
   /** Lets no two values share memory. Default: false. */
   readonly apart?: boolean;
 }
@@ -53,7 +59,7 @@ export class NoProgram extends Error {}
 export function planStep(
   step: TracedStep,
   kernels: ReadonlySet<string>,
-  { rewrite = "pay", apart = false }: CompileOptions = {},
+  { rewrite = "pay", winograd = true, apart = false }: CompileOptions = {},
 ): Plan {
   const { graph, outputs, guard } = step;
   const draft = draftOf(
@@ -77,7 +83,8 @@ export function planStep(
   const available = { kernels, always: rewrite === "always" };
   const joined = joinBatchNormGradients(draft, available);
   const blocked = joinGates(joinActivations(intoBlocks(joined, available)));
-  const fused = updateEarly(thinLinear(blocked, available));
+  const tiled = winograd ? intoTiles(blocked, available) : blocked;
+  const fused = updateEarly(thinLinear(tiled, available));
   return finish(apart ? fused : writeInPlace(fused), apart);
 }
 

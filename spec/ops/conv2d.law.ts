@@ -20,7 +20,7 @@ import {
   withGradient,
 } from "../arbitraries.js";
 import type { Law } from "../laws.js";
-import { sumOfProducts } from "../rounding.js";
+import { type Arithmetic, gamma, sumOfProducts } from "../rounding.js";
 import { at, build, type Case, everyIndex, sizeOf, type Values } from "../values.js";
 import { places } from "../windows.js";
 
@@ -73,6 +73,34 @@ function outputShape(c: Conv): number[] {
   const window = { ...settings(c), kernel: [w.shape[2], w.shape[3]] as const };
   return [x.shape[0], w.shape[0], places(x, window, 0), places(x, window, 1)];
 }
+
+/** Those that Winograd's tiles are for, with more images or channels than lie side by side. */
+export const tileCases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Conv> => {
+  const many = fc.integer({ min: 13, max: 18 });
+  const drawn = fc
+    .tuple(
+      fc.record({ padding: pairOf(fc.nat(3)) }),
+      fc.oneof(
+        fc.record({ n: fc.integer({ min: 15, max: 34 }), channels: small, outs: small }),
+        fc.record({ n: batch, channels: many, outs: small }),
+        fc.record({ n: batch, channels: small, outs: many }),
+      ),
+    )
+    .map(([options, sizes]) => ({ ...options, ...sizes }))
+    .chain((drawn) => sizesFor([3, 3], drawn).map((size) => ({ ...drawn, size })))
+    .chain(({ padding, n, channels, outs, size }) =>
+      fc.record({
+        inputs: fc.tuple(
+          valuesOf([n, channels, ...size], numbers),
+          valuesOf([outs, channels, 3, 3], numbers),
+          optionalValuesOf([outs], numbers),
+        ),
+        options: fc.constant({ padding }),
+        dy: fc.constant(null),
+      }),
+    );
+  return withGradient<Conv2dOptions>(drawn, numbers, outputShape);
+};
 
 // ## Formulas
 
@@ -136,9 +164,131 @@ function dbias(c: Conv): Values {
   });
 }
 
+// ## Winograd's tiles
+//
+// What the note derives under “Fewer multiplications”, on absolute values. Tiles begin at even rows and
+// columns of the result; $B^T$, $G$ and $A^T$ take four pixels, three taps and four products.
+
+type Matrix = readonly (readonly number[])[];
+
+const forPixels: Matrix = [
+  [1, 0, 1, 0],
+  [0, 1, 1, 0],
+  [0, 1, 1, 0],
+  [0, 1, 0, 1],
+];
+const forTaps: Matrix = [
+  [1, 0, 0],
+  [1 / 2, 1 / 2, 1 / 2],
+  [1 / 2, 1 / 2, 1 / 2],
+  [0, 0, 1],
+];
+const forResults: Matrix = [
+  [1, 1, 1, 0],
+  [0, 1, 1, 1],
+];
+
+/** $M X M^T$ */
+function transformed(m: Matrix, x: Matrix): number[][] {
+  const half = m.map((row) =>
+    x[0].map((_, j) => row.reduce((sum, f, i) => (f === 0 ? sum : sum + f * x[i][j]), 0)),
+  );
+  return half.map((line) =>
+    m.map((row) => row.reduce((sum, f, j) => (f === 0 ? sum : sum + f * line[j]), 0)),
+  );
+}
+
+const square = (size: number, element: (a: number, b: number) => number): number[][] =>
+  Array.from({ length: size }, (_, a) => Array.from({ length: size }, (_, b) => element(a, b)));
+
+/** Whether a kernel that has Winograd's tiles uses them for this convolution. */
+const inTiles = (c: Conv, a: Arithmetic): boolean => {
+  const [, { shape }] = c.inputs as [Values, Values];
+  const { stride, dilation, groups } = settings(c);
+  const isThree = shape[2] === 3 && shape[3] === 3;
+  return a.winograd === true && isThree && [...stride, ...dilation, groups].every((n) => n === 1);
+};
+
+/** Beyond this a number may have left float32, and results are computed product by product. */
+const LARGE = 2 ** 127;
+
+/**
+ * How far results may be off that come by tiles: of a window over `image` from so many pixels before
+ * each place, with weights `weight(k, q, a, b)`. `sharp` is the bound of the sum of products itself.
+ */
+function tileBound(
+  results: Values["shape"],
+  image: Values,
+  [above, before]: readonly [number, number],
+  weight: (k: number, q: number, a: number, b: number) => number,
+  bias: Values | null,
+  a: Arithmetic,
+  sharp: readonly number[],
+): number[] {
+  const [N, O, H, W] = results;
+  const C = image.shape[1];
+  const taps = Array.from({ length: O }, (_, k) =>
+    Array.from({ length: C }, (_, q) =>
+      transformed(
+        forTaps,
+        square(3, (i, j) => Math.abs(weight(k, q, i, j))),
+      ),
+    ),
+  );
+  const factor = gamma(a.depth(C) + 10 + (bias ? 1 : 0), a);
+  const bounds = [...sharp];
+  for (const [n, i, j] of everyIndex(N, Math.ceil(H / 2), Math.ceil(W / 2))) {
+    const pixels = Array.from({ length: C }, (_, q) =>
+      transformed(
+        forPixels,
+        square(4, (di, dj) =>
+          Math.abs(at(image, [n, q, 2 * i + di - above, 2 * j + dj - before], 0)),
+        ),
+      ),
+    );
+    const lost = square(4, (k, l) => pixels.reduce((sum, p) => sum + 3 * p[k][l] + 1, 0) * a.tiny);
+    for (let o = 0; o < O; o++) {
+      const products = square(4, (k, l) =>
+        pixels.reduce((sum, p, q) => sum + p[k][l] * taps[o][q][k][l], 0),
+      );
+      const size = transformed(forResults, products);
+      const underflow = transformed(forResults, lost);
+      const most = Math.max(...[products, ...pixels, ...taps[o]].flat(2));
+      for (const [di, dj] of everyIndex(Math.min(2, H - 2 * i), Math.min(2, W - 2 * j))) {
+        const element = ((n * O + o) * H + 2 * i + di) * W + 2 * j + dj;
+        const shift = bias ? Math.abs(bias.data[o]) : 0;
+        const bound = factor * (size[di][dj] + shift) + (1 + factor) * underflow[di][dj];
+        // NaN is not below.
+        if (most < LARGE) bounds[element] = bound;
+        else if (bound > bounds[element]) bounds[element] = bound;
+      }
+    }
+  }
+  return bounds;
+}
+
 // ## The law
 
 const y = sumOfProducts(forward, ({ inputs: [, w] }) => 1 + sizeOf(w, 1, 2, 3));
+const dx = sumOfProducts(dinput, ({ inputs: [, w] }) => sizeOf(w, 0, 2, 3));
+
+function forwardBound(c: Conv, a: Arithmetic): readonly number[] {
+  const sharp = y.bound(c, null, a);
+  if (!inTiles(c, a)) return sharp;
+  const [x, w, bias] = c.inputs as [Values, Values, Values | null];
+  const weight = (...index: number[]) => at(w, index);
+  return tileBound(outputShape(c), x, settings(c).padding, weight, bias, a, sharp);
+}
+
+/** $\bar x$ is a convolution of $\bar y$ with the kernel turned about. */
+function dinputBound(c: Conv, a: Arithmetic): readonly number[] {
+  const sharp = dx.bound(c, null, a);
+  if (!inTiles(c, a)) return sharp;
+  const [x, w] = c.inputs as [Values, Values];
+  const [p, q] = settings(c).padding;
+  const weight = (k: number, o: number, i: number, j: number) => at(w, [o, k, 2 - i, 2 - j]);
+  return tileBound(x.shape, c.dy!, [2 - p, 2 - q], weight, null, a, sharp);
+}
 
 export const law: Law<Conv2dOptions> = {
   stem: "conv2d",
@@ -146,10 +296,10 @@ export const law: Law<Conv2dOptions> = {
   real: cases(reals),
 
   forward: (c) => [y.of(c)],
-  bound: (c, a) => [y.bound(c, null, a)],
+  bound: (c, a) => [forwardBound(c, a)],
 
   gradients: {
-    input: sumOfProducts(dinput, ({ inputs: [, w] }) => sizeOf(w, 0, 2, 3)),
+    input: { of: dinput, bound: (c, _, a) => dinputBound(c, a) },
     weight: sumOfProducts(dweight, ({ dy }) => sizeOf(dy, 0, 2, 3)),
     bias: sumOfProducts(dbias, ({ dy }) => sizeOf(dy, 0, 2, 3)),
   },
