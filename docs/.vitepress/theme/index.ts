@@ -1,6 +1,6 @@
 import DefaultTheme from "vitepress/theme";
 import "katex/dist/katex.min.css";
-import { type Theme, useRoute } from "vitepress";
+import { type Theme, useData, useRoute } from "vitepress";
 import { defineComponent, h, nextTick, onMounted, watch } from "vue";
 import "../../../extension/media/preview.css";
 import "./style.css";
@@ -13,10 +13,14 @@ import ShapeWidget from "./widgets/ShapeWidget.vue";
 
 const widgets = { BatchNormWidget, ConvolutionWidget, InceptionWidget, PoolingWidget, ShapeWidget };
 
-/** The default page, followed by the reader's panel whenever another one is shown. */
+/**
+ * The default page, followed by the reader's panel whenever another one is shown; a convolution
+ * stands beside the first words.
+ */
 const Layout = defineComponent({
   setup() {
     const route = useRoute();
+    const { lang } = useData();
     let stop = () => {};
     const begin = () => {
       stop();
@@ -27,7 +31,11 @@ const Layout = defineComponent({
       () => route.path,
       () => void nextTick(begin),
     );
-    return () => h(DefaultTheme.Layout);
+    const picture = () => {
+      const words = lang.value.startsWith("zh") ? "zh" : "en";
+      return h(ConvolutionWidget, { key: words, lang: words });
+    };
+    return () => h(DefaultTheme.Layout, null, { "home-hero-image": picture });
   },
 });
 
