@@ -2,8 +2,9 @@
 
 Needs PyTorch: python3 -m venv V && V/bin/pip install torch numpy
 Arguments: model, images in a batch, channels, height, threads, plain|channels_last, train|infer.
-Each line of input is a number of milliseconds to fill with steps; the answer is the list of their
-times in milliseconds. At the end comes the peak memory of the process in bytes.
+The first line printed has the loss of the first step. Each line of input is a number of milliseconds
+to fill with steps; the answer is the list of their times in milliseconds. At the end comes the peak
+memory of the process in bytes.
 """
 
 import json
@@ -36,30 +37,33 @@ loss_of = torch.nn.CrossEntropyLoss()
 
 
 def train():
-    begin = time.perf_counter()
     optimizer.zero_grad()
     loss = loss_of(model(x), labels)
     loss.backward()
     optimizer.step()
-    loss.item()
-    return 1000 * (time.perf_counter() - begin)
+    return loss.item()
 
 
 @torch.inference_mode()
 def infer():
+    return loss_of(model(x), labels).item()
+
+
+def timed(work):
     begin = time.perf_counter()
-    loss_of(model(x), labels).item()
+    work()
     return 1000 * (time.perf_counter() - begin)
 
 
 if work == "infer":
     model.eval()
 step = {"train": train, "infer": infer}[work]
-for _ in range(3):
+print(json.dumps({"loss": step()}), flush=True)
+for _ in range(2):
     step()
 for line in sys.stdin:
-    times = [step(), step()]
+    times = [timed(step), timed(step)]
     while sum(times) < float(line):
-        times.append(step())
+        times.append(timed(step))
     print(json.dumps(times), flush=True)
 print(json.dumps(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss), flush=True)
