@@ -125,7 +125,10 @@ const withSomeInfinite = (cases: fc.Arbitrary<Case>): fc.Arbitrary<Case> => {
 for (const isa of instructionSets())
   describe(`programs, ${isa}`, () => {
     before(() => {
-      const status = loadKernels(convnotes, { isa, threads: 2, poison: true, rewrite: "always" });
+      const status = loadKernels(convnotes, {
+        ...{ isa, threads: 2, grain: 0 },
+        ...{ poison: true, rewrite: "always" },
+      });
       assert(status.available);
       ran.clear();
     });

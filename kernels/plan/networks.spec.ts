@@ -11,12 +11,13 @@ import * as convnotes from "convnotes";
 import fc from "fast-check";
 import { restoreKernels } from "../check/guarded.js";
 import { type KernelOptions, loadKernels } from "../backend.js";
+import type { Plan } from "./plan.js";
 
 type Tensor = convnotes.Tensor;
 const { add, concat, conv2d, flatten, linear, maxPool2d, noGrad, relu, sgd } = convnotes;
 
 function load(options: KernelOptions): void {
-  const status = loadKernels(convnotes, { threads: 2, poison: true, ...options });
+  const status = loadKernels(convnotes, { threads: 2, grain: 0, poison: true, ...options });
   assert(status.available);
 }
 
@@ -216,4 +217,21 @@ describe("programs of the notes' networks", () => {
       sameBits(trainStep(name, images, true), shared);
     });
   }
+
+  it("needs hardly more memory than is alive at once", () => {
+    load({});
+    for (const { name, create, inputShape } of convnotes.models) {
+      const model = create();
+      const optimizer = new convnotes.optim.SGD(model.parameters(), { lr: 0.01 });
+      const images = sizes[name] ?? 16;
+      const [x, labels] = [
+        convnotes.zeros([images, ...inputShape]),
+        convnotes.fromData(new BigInt64Array(images)),
+      ];
+      const step = convnotes.traceStep(model, optimizer, x, labels);
+      const program = convnotes.backendOf("cpu").compile!(step);
+      const { arenaBytes, lowerBoundBytes } = program.plan as Plan;
+      assert(arenaBytes <= 1.02 * lowerBoundBytes, `${name}: ${arenaBytes / lowerBoundBytes}`);
+    }
+  });
 });
