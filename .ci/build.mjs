@@ -11,6 +11,7 @@ import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildExtension, buildServer } from "../extension/build.mjs";
+import { sourcesOf } from "../kernels/addon/sources.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const reference = join(root, "reference");
@@ -50,6 +51,7 @@ const results = await Promise.all([
     // what the house's own tsconfig.json makes of its name.
     packages: "external",
     external: ["convnotes"],
+    define: { CONVNOTES_SOURCES: JSON.stringify(sourcesOf(kernels)) },
     sourcemap: true,
   }),
   // Nothing is kept of this one: it fails as soon as the library asks for what browsers lack.

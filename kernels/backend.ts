@@ -12,6 +12,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Primitive, Shape, Tensor } from "convnotes";
+import { sourcesOf } from "./addon/sources.mjs";
 import type { NamesOf } from "./check/call.js";
 import type { Held } from "./check/cut.js";
 import { watched } from "./check/watch.js";
@@ -29,6 +30,7 @@ interface Addon extends GpuAddon {
     threads: number;
     kernels: string[];
     fused: string[];
+    sources?: string;
   };
   readonly Program: HostProgram;
   /** Data and shape in turn, null and null where one is left out. */
@@ -45,6 +47,8 @@ export interface KernelOptions extends GpuOptions {
   readonly isa?: string;
   /** Default: one for each processor. */
   readonly threads?: number;
+  /** Elements of work that are not shared out among threads. Default: some ten microseconds'. */
+  readonly grain?: number;
 }
 
 /** Whether there are kernels, and if not, why not and what to install. */
@@ -56,6 +60,20 @@ export type KernelStatus =
 function home(): string {
   const here = dirname(fileURLToPath(import.meta.url));
   return existsSync(join(here, "ops.def")) ? here : dirname(here);
+}
+
+/** Put in when this file is bundled: what the addon of the same build is compiled from. */
+declare const CONVNOTES_SOURCES: string | undefined;
+
+/** Throws: Error for an addon of another build, whose kernels may do other things than are planned. */
+function checkBuild(addon: Addon): void {
+  const ours = typeof CONVNOTES_SOURCES === "string" ? CONVNOTES_SOURCES : sourcesOf(home());
+  const { sources = "older ones" } = addon.describe();
+  if (sources !== ours)
+    throw new Error(
+      `it was built from other sources (${sources}) than what plans for it (${ours}); ` +
+        "build both anew: npm run build (or, of an installed package: npm rebuild convnotes-kernels)",
+    );
 }
 
 function findAddon(): Addon | string {
@@ -71,7 +89,9 @@ function findAddon(): Addon | string {
     return (JSON.parse(readFileSync(record, "utf8")) as { reason?: string }).reason ?? "no reason";
   }
   try {
-    return createRequire(import.meta.url)(file) as Addon;
+    const addon = createRequire(import.meta.url)(file) as Addon;
+    checkBuild(addon);
+    return addon;
   } catch (error) {
     return `${file} does not load: ${error instanceof Error ? error.message : String(error)}`;
   }

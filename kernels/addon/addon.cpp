@@ -5,10 +5,11 @@
 // it fits; nothing that JavaScript passes can make a kernel touch memory that is not its own. The
 // door knows no operation by name.
 //
-//     start({ isa?, threads? })       chooses the kernels and the number of threads
-//     describe()                      { isa, isas, threads, kernels }
+//     start({ isa?, threads?, grain? })   chooses the kernels and the number of threads
+//     describe()                          { isa, isas, threads, kernels, sources }
 //     run(kernel, inputs, outputs, options)
 //
+// `sources` tells the sources that it was built from (build.mjs); `grain` is Pool's.
 // A kernel is its place in `describe().kernels`; inputs and outputs are lists of data and shape in
 // turn, `[data, shape, data, shape, …]`, null and null where one is left out.
 
@@ -199,6 +200,8 @@ Napi::Value start(const Napi::CallbackInfo& info) {
     const double threads = options.number("threads", defaultThreads());
     require(threads >= 1 && threads <= MOST_THREADS && threads == static_cast<int>(threads),
             "threads must be a whole number from 1 to " + std::to_string(MOST_THREADS));
+    const double grain = options.number("grain", static_cast<double>(Pool::GRAIN));
+    require(grain >= 0 && grain <= 0x1p40, "grain must be a number from 0 on");
     const std::vector<InstructionSet> sets = convnotes::instructionSets();
     const InstructionSet* chosen = isa.empty() ? &sets[0] : nullptr;
     std::string names;
@@ -210,7 +213,8 @@ Napi::Value start(const Napi::CallbackInfo& info) {
     std::lock_guard lock(turn);
     Instance* instance = env.GetInstanceData<Instance>();
     instance->team.reset();
-    instance->team = std::make_shared<Team>(*chosen, static_cast<int>(threads));
+    instance->team = std::make_shared<Team>(*chosen, static_cast<int>(threads),
+                                            static_cast<int64_t>(grain));
     shared = instance->team;
     return env.Undefined();
   });
@@ -236,6 +240,7 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
     result["isas"] = isas;
     result["threads"] = Napi::Number::New(env, team.pool.threads());
     result["kernels"] = names(team.set.kernels->list);
+    result["sources"] = Napi::String::New(env, CN_SOURCES);
     result["fused"] = names(team.set.kernels->fused);
     return result;
   });

@@ -13,12 +13,13 @@
 
 import { execFile, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { sourcesOf } from "./sources.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const require = createRequire(import.meta.url);
@@ -52,7 +53,11 @@ const units = [
   { object: "pool.o", source: "host/pool.cpp", flags: [] },
   { object: "dispatch.o", source: "host/dispatch.cpp", flags: [] },
   { object: "program.o", source: "host/program.cpp", flags: [] },
-  { object: "addon.o", source: "addon/addon.cpp", flags: [] },
+  {
+    object: "addon.o",
+    source: "addon/addon.cpp",
+    flags: [`-DCN_SOURCES="${sourcesOf(root)}"`],
+  },
   { object: "binding.o", source: "addon/program.cpp", flags: [] },
   { object: "gpu_program.o", source: "addon/gpu_program.cpp", flags: [] },
   { object: "gpu.o", source: "addon/gpu.cpp", flags: [] },
@@ -132,14 +137,10 @@ function findHeaders() {
   }
 }
 
+/** Of everything that the result depends on. */
 function fingerprint(...extra) {
-  const hash = createHash("sha256").update(extra.join("\n"));
-  for (const name of ["ops.def", "fused.def", "cuda/library.h", "addon/build.mjs"])
-    hash.update(readFileSync(join(root, name)));
-  for (const part of ["host", "addon"])
-    for (const name of readdirSync(join(root, part)).sort())
-      if (/\.(cpp|h)$/.test(name)) hash.update(name).update(readFileSync(join(root, part, name)));
-  return hash.digest("hex");
+  const hash = createHash("sha256").update(extra.join("\n")).update(sourcesOf(root));
+  return hash.update(readFileSync(join(root, "addon", "build.mjs"))).digest("hex");
 }
 
 // ## Doing it

@@ -19,7 +19,8 @@
 namespace convnotes::door {
 
 struct Team {
-  explicit Team(InstructionSet set, int threads) : set(set), pool(threads) {}
+  explicit Team(InstructionSet set, int threads, int64_t grain = Pool::GRAIN)
+      : set(set), pool(threads, grain) {}
   InstructionSet set;
   Pool pool;
 };

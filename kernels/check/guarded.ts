@@ -96,7 +96,7 @@ export interface Checked {
 
 /**
  * Lets `cpu` compute with fenced kernels, and with nothing else: what would go to the reference is an
- * error. `between` may put a fault in.
+ * error. Threads share out everything, however small. `between` may put a fault in.
  *
  * Throws: Error when there are no kernels.
  */
@@ -117,7 +117,7 @@ export function checkKernels(
         throw new Error(`${primitive.name} has no kernel for these tensors`);
       },
     },
-    options,
+    { grain: 0, ...options },
   );
   if (!status.available) throw new Error(status.reason);
   const counting = convnotes.backendOf("cpu");

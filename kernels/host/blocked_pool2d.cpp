@@ -6,7 +6,9 @@
 //
 // Threads share out rows of results forward and rows of dx backward: every dx is added to by one
 // thread, in the order of the windows. All channels of a pixel are dealt with before the next, so memory
-// is read from front to back. Bytes: 4 for each element of x and y, backward 4 more for dx.
+// is read from front to back. Windows that cover the image without overlapping, as most do, write each
+// dx once; the others clear a pixel when the first window comes to it and add.
+// Bytes: 4 for each element of x and y, backward 4 more for dx.
 
 #include <cmath>
 #include <vector>
@@ -146,6 +148,24 @@ void eachPlaceBack(Pool& pool, const Places& p, const Blocks& dy, const Blocks& 
   });
 }
 
+/** Whether each pixel is in one window. */
+bool partition(const Places& p, const Blocks& x) {
+  const auto along = [](const std::vector<Place>& places, int64_t dilation, int64_t size) {
+    int64_t next = 0;
+    for (const Place& at : places) {
+      if (at.begin != next || at.end <= next) return false;
+      next = at.end;
+    }
+    return dilation == 1 && next == size;
+  };
+  return along(p.rows, p.dilation[0], x.H) && along(p.columns, p.dilation[1], x.W);
+}
+
+/** What an activation's gradient makes of the `dx` that lies at `to`. */
+CN_INLINE V gated(const Gate& gate, const Blocks& dx, const float* to, V v) {
+  return gate.y ? deactivate(gate.activation, v, load(gate.y + (to - dx.data))) : v;
+}
+
 void meanOf(Pool& pool, const Places& p, const Blocks& x, const Blocks& y) {
   eachPlace(pool, p, x, y, [&](float* to, int64_t g, const Place& row, const Place& column) {
     const V divisor = all(static_cast<float>(row.count * column.count));
@@ -160,6 +180,19 @@ void meanOf(Pool& pool, const Places& p, const Blocks& x, const Blocks& y) {
 }
 
 void spreadOf(Pool& pool, const Places& p, const Blocks& dy, const Blocks& dx, const Gate& gate) {
+  if (partition(p, dx)) {
+    eachPlace(pool, p, dx, dy, [&](const float* from, int64_t g, const Place& row,
+                                   const Place& column) {
+      const V divisor = all(static_cast<float>(row.count * column.count));
+      for (int64_t h = row.begin; h < row.end; h++)
+        for (int64_t v = column.begin; v < column.end; v++) {
+          float* to = dx.at(g, h) + v * dx.pixel();
+          for (int64_t i = 0; i < dx.pixel(); i += L)
+            store(to + i, gated(gate, dx, to + i, zero() + load(from + i) / divisor));
+        }
+    });
+    return;
+  }
   eachPlaceBack(pool, p, dy, dx, gate, [&](const float* from, int64_t g, const Place& row,
                                            const Place& column, Range own) {
     const V divisor = all(static_cast<float>(row.count * column.count));
@@ -181,6 +214,36 @@ struct Seen {
   Range own;
 };
 
+/** For each lane the tap, of TAPS or as many as there are, whose x is the largest. */
+template <int TAPS>
+CN_INLINE I winnerOf(const float* x, const int64_t* at, int taps) {
+  V best = load(x + at[0]);
+  I winner = allInts(0);
+#pragma GCC unroll 9
+  for (int tap = 1; tap < (TAPS > 0 ? TAPS : taps); tap++) {
+    const V now = load(x + at[tap]);
+    const M wins = (best < now) | isNaN(now);
+    best = pick(wins, now, best);
+    winner = pick(wins, allInts(tap), winner);
+  }
+  return winner;
+}
+
+/** Writes dy, for `size` floats, to that pixel of dx whose x is the largest, and 0 to the others. */
+template <int TAPS>
+void awardWinner(const float* dy, const float* x, const Blocks& dx, const Gate& gate,
+                 const int64_t* at, int taps, int64_t size) {
+  for (int64_t i = 0; i < size; i += L) {
+    const I winner = winnerOf<TAPS>(x + i, at, taps);
+    const V gradient = zero() + load(dy + i);
+#pragma GCC unroll 9
+    for (int tap = 0; tap < (TAPS > 0 ? TAPS : taps); tap++) {
+      float* to = dx.data + at[tap] + i;
+      store(to, gated(gate, dx, to, pick(winner == allInts(tap), gradient, zero())));
+    }
+  }
+}
+
 /** Adds dy, for `size` floats, to that pixel of dx whose x is the largest. TAPS: all of them, or 0. */
 template <int TAPS>
 void giveToWinner(const float* dy, const float* x, float* dx, const Seen& seen, int64_t size) {
@@ -191,15 +254,7 @@ void giveToWinner(const float* dy, const float* x, float* dx, const Seen& seen, 
   const int first = TAPS > 0 ? 0 : static_cast<int>(seen.own.begin);
   const int end = TAPS > 0 ? TAPS : static_cast<int>(seen.own.end);
   for (int64_t i = 0; i < size; i += L) {
-    V best = load(x + at[0] + i);
-    I winner = allInts(0);
-#pragma GCC unroll 9
-    for (int tap = 1; tap < taps; tap++) {
-      const V now = load(x + at[tap] + i);
-      const M wins = (best < now) | isNaN(now);
-      best = pick(wins, now, best);
-      winner = pick(wins, allInts(tap), winner);
-    }
+    const I winner = winnerOf<TAPS>(x + i, at, taps);
     const V gradient = load(dy + i);
 #pragma GCC unroll 9
     for (int tap = first; tap < end; tap++) {
@@ -238,6 +293,21 @@ void blocked_max_pool2d_backward_input(Call& call) {
   blocked::wantLike(x, dx, "output");
   const blocked::Places p = blocked::windowsOf(call, x, dy, false);
   const blocked::Gate gate = blocked::gateOf(call, 2, dx);
+  if (blocked::partition(p, dx)) {
+    blocked::eachPlace(call.pool, p, dx, dy, [&](const float* from, int64_t g,
+                                                 const blocked::Place& row,
+                                                 const blocked::Place& column) {
+      thread_local std::vector<int64_t> at;
+      at.clear();
+      for (int64_t h = row.begin; h < row.end; h++)
+        for (int64_t v = column.begin; v < column.end; v++)
+          at.push_back(g * x.block() + h * x.row() + v * x.pixel());
+      const int taps = static_cast<int>(at.size());
+      const auto award = taps == 4 ? blocked::awardWinner<4> : blocked::awardWinner<0>;
+      award(from, x.data, dx, gate, at.data(), taps, x.pixel());
+    });
+    return;
+  }
   blocked::eachPlaceBack(
       call.pool, p, dy, dx, gate,
       [&](const float* from, int64_t g, const blocked::Place& row, const blocked::Place& column,

@@ -791,6 +791,12 @@ void weightGradient(Pool& pool, const Geometry& g, const float* x, const float* 
 
 // ## Forward
 
+/** While it lives, a convolution of few multiply-adds is done by one thread. */
+static Alone fewOf(Call& call, const Geometry& g) {
+  return {call.pool, static_cast<double>(g.N * g.rows.out * g.columns.out) *
+                         static_cast<double>(g.O * g.c * g.taps())};
+}
+
 void conv2d(Call& call) {
   const Operand &x = call.input(0), &w = call.input(1), &bias = call.optional(2);
   const Operand& y = call.output(0);
@@ -798,6 +804,7 @@ void conv2d(Call& call) {
   const Geometry g = geometryOf(call, x, w, y);
   call.want(bias, {g.O}, "bias");
   if (y.size() == 0) return;
+  const Alone few = fewOf(call, g);
   const bool finite = isFinite(w.floats(), w.size());
   const bool byImages = !finite || goesByImages(g.N, g.columns.out);
   const bool merged = !byImages && merges(g);
@@ -819,6 +826,7 @@ void conv2d_backward_input(Call& call) {
   call.wantNo("activation");
   const Geometry g = geometryOf(call, dx, w, dy);
   if (dx.size() == 0) return;
+  const Alone few = fewOf(call, g);
   slide(call.pool,
         {g.N, g.groups, {dy.floats(), g.o, g.rows.out, g.columns.out}, g.o, dx.floats(), g.c,
          g.rows.in, g.columns.in, Walk(g.rows, true), Walk(g.columns, true), g.columns.taps,
@@ -836,6 +844,7 @@ void conv2d_backward_weight(Call& call) {
     std::fill_n(dw.floats(), dw.size(), 0.0f);
     return;
   }
+  const Alone few = fewOf(call, g);
   const bool merged = merges(g);
   weightGradient(call.pool, g, x.floats(), dy.floats(), dw.floats(), merged);
   if (merged && hasNaN(dw.floats(), dw.size()))
@@ -849,9 +858,8 @@ void conv2d_backward_bias(Call& call) {
   call.wantAxes(dy, 4, "dy");
   call.want(db, {dy.shape[1]}, "dbias");
   const int64_t N = dy.shape[0], O = dy.shape[1], area = dy.shape[2] * dy.shape[3];
-  call.pool.run([&](int thread) {
-    const Range mine = share(O, thread, call.pool.threads());
-    for (int64_t k = mine.begin; k < mine.end; k++) {
+  split(call.pool, O, N * area, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; k++) {
       float total = 0;
       for (int64_t n = 0; n < N; n++) total += sumOf(dy.floats() + (n * O + k) * area, area);
       db.floats()[k] = total;

@@ -67,6 +67,9 @@ class Scores {
     const double t = labels ? (c == labels[n] ? 1 : 0) : probabilities[start(n) + c * step];
     return weightOf(c) * ((1 - smoothing) * t + smoothing / static_cast<double>(classes));
   }
+  /** Of a label without smoothing all other coefficients are 0. */
+  bool isOneHot() const { return labels && smoothing == 0; }
+  int64_t labelOf(int64_t n) const { return labels[n]; }
 
   const Operand &x, &weight;
   int64_t classes, step, samples;
@@ -119,6 +122,12 @@ void cross_entropy(Call& call) {
       if (s.isIgnored(n)) continue;
       sample.read(s, n);
       const double log = std::log(sample.total);
+      if (s.isOneHot()) {
+        const int64_t c = s.labelOf(n);
+        const double a = s.weightOf(c);
+        if (a != 0) losses[n] = a * (log - sample.shifted[c]);
+        continue;
+      }
       for (int64_t c = 0; c < s.classes; c++) {
         const double a = s.coefficient(n, c);
         if (a != 0) losses[n] += a * (log - sample.shifted[c]);
@@ -148,9 +157,14 @@ void cross_entropy_backward_input(Call& call) {
       const double scale = static_cast<double>(dy.floats()[s.none ? n : 0]) / s.divisor;
       sample.read(s, n);
       double sum = 0;
-      for (int64_t c = 0; c < s.classes; c++) {
-        a[c] = s.isIgnored(n) ? 0 : s.coefficient(n, c);
-        sum += a[c];
+      if (s.isOneHot()) {
+        std::fill(a.begin(), a.end(), 0.0);
+        if (!s.isIgnored(n)) sum = a[s.labelOf(n)] = s.weightOf(s.labelOf(n));
+      } else {
+        for (int64_t c = 0; c < s.classes; c++) {
+          a[c] = s.isIgnored(n) ? 0 : s.coefficient(n, c);
+          sum += a[c];
+        }
       }
       for (int64_t c = 0; c < s.classes; c++)
         to[c * s.step] = static_cast<float>(

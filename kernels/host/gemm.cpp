@@ -153,6 +153,7 @@ void multiplySlice(const Product& p, int64_t n0, int64_t n1, float* strips, floa
 
 void multiply(Pool& pool, Product p) {
   if (p.M == 0 || p.N == 0) return;
+  const Alone few(pool, static_cast<double>(p.M) * static_cast<double>(p.N * p.K));
   const bool turnsA = p.a.column != 1, turnsB = p.b.column != 1;
   if (turnsB && (turnsA || p.N > p.M)) {
     std::swap(p.a, p.b);

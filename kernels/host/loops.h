@@ -14,13 +14,10 @@
 
 namespace convnotes::CN_ISA {
 
-/** Elements for which it is not worth to wake another thread: some ten microseconds of work. */
-constexpr int64_t FORK = 32 * 1024;
-
 /** Runs `body(begin, end)` for parts of `count` things, each of which costs about `weight` elements. */
 template <class Body>
 void split(Pool& pool, int64_t count, int64_t weight, const Body& body) {
-  if (count * std::max<int64_t>(weight, 1) < FORK || pool.threads() == 1) {
+  if (count * std::max<int64_t>(weight, 1) < pool.grain() || pool.threads() == 1) {
     if (count > 0) body(int64_t{0}, count);
     return;
   }

@@ -9,17 +9,21 @@
 
 namespace convnotes::CN_ISA {
 
+/** eˣ as p · 2ⁿ with p from 0.7 to 1.42, off by less than 1 unit; `n` in the lowest bits of a float. */
+struct Power {
+  V p, n;
+};
+
+/** The whole number 0 as `Power` has it: adding it to a number rounds that to a whole one. */
+constexpr float WHOLE = 0x1.8p23f;
+
 /**
- * eˣ, off by less than 1 unit; 0 below −103.97, infinite above 88.72, NaN stays NaN.
- *
- * x = n·ln 2 + r with |r| ≤ ln 2 / 2; n·ln 2 is taken off in two pieces, the first of which is
- * exact. The Taylor polynomial of degree 7 is off by r⁸/8! < 2⁻²⁷. Two factors make 2ⁿ, so that
- * results that underflow are rounded once.
+ * For |x| ≤ 105. x = n·ln 2 + r with |r| ≤ ln 2 / 2; n·ln 2 is taken off in two pieces, the first of
+ * which is exact. The Taylor polynomial of degree 7 is off by r⁸/8! < 2⁻²⁷.
  */
-CN_INLINE V exponential(V x) {
-  const V shift = all(0x1.8p23f);  // adding it rounds to a whole number
-  const V n = fma(smaller(larger(x, all(-105.0f)), all(90.0f)), all(0x1.715476p0f), shift);
-  const V whole = n - shift;
+CN_INLINE Power powerOf(V x) {
+  const V n = fma(x, all(0x1.715476p0f), all(WHOLE));
+  const V whole = n - all(WHOLE);
   V r = fma(whole, all(-0.693359375f), x);
   r = fma(whole, all(2.12194440e-4f), r);
   V p = all(1.0f / 5040);
@@ -30,19 +34,37 @@ CN_INLINE V exponential(V x) {
   p = fma(p, r, all(0.5f));
   p = fma(p, r, all(1.0f));
   p = fma(p, r, all(1.0f));
-  const I k = bits(n) - bits(shift);
+  return {p, n};
+}
+
+/**
+ * eˣ, off by less than 1 unit; 0 below −103.97, infinite above 88.72, NaN stays NaN. Two factors make
+ * 2ⁿ, so that results that underflow are rounded once.
+ */
+CN_INLINE V exponential(V x) {
+  const Power e = powerOf(smaller(larger(x, all(-105.0f)), all(90.0f)));
+  const I k = bits(e.n) - bits(all(WHOLE));
   const I half = shiftRight<1>(k);
   const V low = fromBits(shiftLeft<23>(half + allInts(127)));
   const V high = fromBits(shiftLeft<23>(k - half + allInts(127)));
-  const V y = p * low * high;
+  const V y = e.p * low * high;
   // Where x was cut, r is not what the polynomial is for.
   const V ends = pick(x < zero(), zero(), all(__builtin_inff()));
   const V cut = pick((x < all(-104.0f)) | (all(88.73f) < x), ends, y);
   return pick(isNaN(x), x, cut);
 }
 
-/** 1 / (1 + e⁻ˣ), off by less than 2 units of normal results; below −88.72 it is 0. */
-CN_INLINE V logistic(V x) { return all(1.0f) / (all(1.0f) + exponential(zero() - x)); }
+/**
+ * 1 / (1 + e⁻ˣ), off by less than 2 units, or where it is less than 2⁻¹²⁶ by less than that; NaN stays
+ * NaN. From −87 to 88 the power of two goes straight into the exponent, and beyond nothing else
+ * happens: below −87 the sum is 1.
+ */
+CN_INLINE V logistic(V x) {
+  const V t = zero() - x;
+  const Power e = powerOf(larger(all(-87.0f), smaller(all(88.0f), t)));
+  const V y = all(1.0f) / (all(1.0f) + fromBits(bits(e.p) + shiftLeft<23>(bits(e.n))));
+  return pick(isNaN(x), x, y);
+}
 
 /**
  * tanh x, off by less than 2 units.

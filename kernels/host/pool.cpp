@@ -52,7 +52,8 @@ void Pool::reserve(size_t each, size_t together) {
 // Sleeping goes through a mutex: a waker that finds `asleep_` at 0 knows that whoever is about to
 // sleep will look at the word again first, because both sides order "write mine, then read yours".
 
-Pool::Pool(int threads) : threads_(threads), scratch_(new Scratch[threads]) {
+Pool::Pool(int threads, int64_t grain)
+    : threads_(threads), grain_(grain), taking_(threads), scratch_(new Scratch[threads]) {
   for (int t = 1; t < threads; t++) workers_.emplace_back([this, t] { work(t); });
 }
 
@@ -95,6 +96,7 @@ void Pool::barrier() {
 }
 
 void Pool::start(Body body, const void* context) {
+  if (taking_ == 1) return body(context, 0);
   body_ = body;
   context_ = context;
   if (threads_ > 1) {

@@ -37,12 +37,18 @@ class Scratch {
 
 class Pool {
  public:
-  explicit Pool(int threads);
+  /** Elements for which it is not worth to wake another thread: some ten microseconds of work. */
+  static constexpr int64_t GRAIN = 32 * 1024;
+
+  /** Work of fewer than `grain` elements is not shared out; 0 shares out everything. */
+  explicit Pool(int threads, int64_t grain = GRAIN);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  int threads() const { return threads_; }
+  /** Those that take part; `Alone` lets it be one. */
+  int threads() const { return taking_; }
+  int64_t grain() const { return grain_; }
 
   /**
    * Runs `body(thread)` on every thread of the team and returns when all have finished; what one
@@ -72,7 +78,11 @@ class Pool {
   /** Waits until `word` is no longer `old`. */
   void await(std::atomic<uint32_t>& word, uint32_t old);
 
+  friend class Alone;
+
   const int threads_;
+  const int64_t grain_;
+  int taking_;
   std::vector<std::thread> workers_;
   std::unique_ptr<Scratch[]> scratch_;
   Scratch shared_;
@@ -89,6 +99,21 @@ class Pool {
   alignas(64) std::atomic<int> asleep_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
+};
+
+/** While it lives, work of few multiply-adds is done by the calling thread alone. */
+class Alone {
+ public:
+  Alone(Pool& pool, double multiplyAdds) : pool_(pool) {
+    // A tile does some sixteen in the time that an element takes in memory.
+    if (multiplyAdds < 16 * static_cast<double>(pool.grain_)) pool.taking_ = 1;
+  }
+  ~Alone() { pool_.taking_ = pool_.threads_; }
+  Alone(const Alone&) = delete;
+  Alone& operator=(const Alone&) = delete;
+
+ private:
+  Pool& pool_;
 };
 
 /** The part of `count` things that belongs to `part` of `parts`: from `begin` up to `end`. */

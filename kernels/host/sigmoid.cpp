@@ -1,6 +1,6 @@
 // # Sigmoid
 //
-// y = 1/(1 + e⁻ˣ), off by less than 8u of y and 0 where y is below 2⁻¹²⁶; dx = dy·y·(1 − y),
+// y = 1/(1 + e⁻ˣ), off by less than 8u of y, or by less than 2⁻¹²⁶ where y is smaller; dx = dy·y·(1 − y),
 // three roundings.
 // Bytes: 8 for each element forward, 12 backward.
 
