@@ -79,10 +79,10 @@ interface TensorFlow {
 }
 
 const [folder, name, images, threads, work] = process.argv.slice(2);
-const require = createRequire(join(resolve(folder), "package.json"));
+const installed = createRequire(join(resolve(folder), "package.json"));
 const has = (module: string): boolean => {
   try {
-    require.resolve(module);
+    installed.resolve(module);
     return true;
   } catch {
     return false;
@@ -92,12 +92,12 @@ const has = (module: string): boolean => {
 async function load(): Promise<{ tf: TensorFlow; backend: string }> {
   if (has("@tensorflow/tfjs-node")) {
     process.env.TF_NUM_INTRAOP_THREADS = threads;
-    return { tf: require("@tensorflow/tfjs-node") as TensorFlow, backend: "tensorflow" };
+    return { tf: installed("@tensorflow/tfjs-node") as TensorFlow, backend: "tensorflow" };
   }
-  const tf = require("@tensorflow/tfjs") as TensorFlow;
+  const tf = installed("@tensorflow/tfjs") as TensorFlow;
   tf.enableProdMode();
-  const wasm = require("@tensorflow/tfjs-backend-wasm") as { setWasmPaths(folder: string): void };
-  wasm.setWasmPaths(`${dirname(require.resolve("@tensorflow/tfjs-backend-wasm"))}/`);
+  const wasm = installed("@tensorflow/tfjs-backend-wasm") as { setWasmPaths(folder: string): void };
+  wasm.setWasmPaths(`${dirname(installed.resolve("@tensorflow/tfjs-backend-wasm"))}/`);
   if (!(await tf.setBackend("wasm"))) throw new Error("WebAssembly does not start");
   return { tf, backend: "wasm" };
 }
