@@ -42,7 +42,7 @@ interface Gpu {
   has(kernel: string): boolean;
   describe(): GpuDescription;
   configure(settings: string): void;
-  precision(tf32: boolean): void;
+  precision(name: Precision): void;
   run(
     kernel: string,
     inputs: readonly unknown[],
@@ -50,6 +50,9 @@ interface Gpu {
     options: object,
   ): void;
 }
+
+/** How factors are rounded before they are multiplied; `fp32`: not at all. `bf16` needs compute capability 8. */
+export type Precision = "tf32" | "bf16" | "fp32";
 
 /** What `convnotes devices` shows of a device. */
 export interface GpuDescription {
@@ -92,7 +95,7 @@ export interface GpuLibrary {
 export interface GpuOptions extends CompileOptions {
   readonly sampler?: Sampler;
   /** How factors are rounded before they are multiplied. Default: `tf32`. */
-  readonly precision?: "tf32" | "fp32";
+  readonly precision?: Precision;
   /** Of the emulated device, such as "order=random seed=7 asynchrony=late". */
   readonly settings?: string;
 }
@@ -258,10 +261,11 @@ function register(
   const gpu = (): Gpu => {
     if (mine) return mine;
     const key = `${file} ${index}`;
-    mine = opened.get(key) ?? new addon.Gpu(file, index);
-    opened.set(key, mine);
-    mine.precision(factors === "tf32");
-    if (options.settings !== undefined) mine.configure(options.settings);
+    const found = opened.get(key) ?? new addon.Gpu(file, index);
+    opened.set(key, found);
+    if (options.settings !== undefined) found.configure(options.settings);
+    found.precision(precision);
+    mine = found;
     return mine;
   };
   const device: OpenDevice = {
@@ -275,7 +279,8 @@ function register(
   /** What is allocated while `scoped` runs. */
   let passing: Memory[] | null = null;
   const { sampler } = options;
-  const factors = options.precision === "fp32" ? "float32" : "tf32";
+  const { precision = "tf32" } = options;
+  const factors = precision === "fp32" ? "float32" : precision;
   const forward = new Map<string, Primitive>();
   const namesOf: NamesOf = (stem) => forward.get(stem)!;
 
