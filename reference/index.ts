@@ -33,6 +33,7 @@ export { encodeOnnx, type OnnxOptions } from "./files/onnx.js";
 export * from "./files/any.js";
 export { decodeOnnx } from "./files/onnx_import.js";
 export * from "./train/recipes.js";
+export * from "./train/batches.js";
 export * from "./train/step.js";
 export * from "./train/loop.js";
 export * from "./train/checkpoint.js";

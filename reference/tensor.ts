@@ -85,6 +85,11 @@ export interface Storage {
   /** Absent on devices whose numbers JavaScript cannot see, such as `meta`. */
   readonly data: TensorData | null;
   version: number;
+  /**
+   * The numbers, to be overwritten as a whole, even while nothing is computed. Absent where that is no
+   * different from `data`.
+   */
+  make?(): TensorData;
 }
 
 /** What the tape hangs on the result of a recorded operation. */
@@ -234,8 +239,7 @@ export class Tensor {
   /** Overwrites every element with `value`. */
   fill_(value: number): this {
     this.storage.version++;
-    const late = this.storage instanceof LateStorage;
-    const data = late ? this.storage.make() : this.storage.data;
+    const data = this.storage.make?.() ?? this.storage.data;
     if (data instanceof BigInt64Array) data.fill(BigInt(value));
     else data?.fill(value);
     return this;

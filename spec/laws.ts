@@ -23,7 +23,7 @@ import {
   roundedOnce,
   within,
 } from "./rounding.js";
-import { type Case, indexOf, map, type Shape, type Values } from "./values.js";
+import { type Case, dataOf, indexOf, map, type Shape, type Values } from "./values.js";
 
 export type Library = typeof convnotes;
 type Tensor = convnotes.Tensor;
@@ -100,11 +100,7 @@ export function operationOf(library: Library, stem: string): Operation {
 }
 
 function tensorOf(v: Values, dtype: DType, library: Library): Tensor {
-  const data = v.dtype
-    ? BigInt64Array.from(v.data, BigInt)
-    : dtype === "float32"
-      ? Float32Array.from(v.data)
-      : Float64Array.from(v.data);
+  const data = dataOf(v, dtype === "float32" ? Float32Array : Float64Array);
   // Where kernels are loaded, `cpu` would have their bounds.
   return library.fromData(data, v.shape, "reference");
 }

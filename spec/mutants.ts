@@ -659,6 +659,20 @@ export const mutants: readonly Mutant[] = [
     caughtBy: "bounded",
   },
   {
+    room: "gather_images",
+    slip: "images are taken in the order in which they are stored",
+    find: "images.data.subarray(k * pixels, (k + 1) * pixels)",
+    replace: "images.data.subarray(b * pixels, (b + 1) * pixels)",
+    caughtBy: "exact",
+  },
+  {
+    room: "gather_images",
+    slip: "height and width of the result are exchanged",
+    find: "[newHeight, newWidth]);",
+    replace: "[newWidth, newHeight]);",
+    caughtBy: "exact",
+  },
+  {
     room: "argmax",
     slip: "the last of equals counts",
     find: "!(x > best[k])",

@@ -9,7 +9,16 @@ export type Shape = readonly number[];
 export interface Values {
   readonly shape: Shape;
   readonly data: readonly number[];
-  readonly dtype?: "int64";
+  readonly dtype?: "int64" | "uint8";
+}
+
+/** The numbers as a tensor holds them; float ones in `floats`. */
+export function dataOf(
+  { data, dtype }: Values,
+  floats: Float32ArrayConstructor | Float64ArrayConstructor,
+): Float32Array | Float64Array | BigInt64Array | Uint8Array {
+  if (dtype === "int64") return BigInt64Array.from(data, BigInt);
+  return (dtype === "uint8" ? Uint8Array : floats).from(data);
 }
 
 /** Inputs in the order of the operation, options, and the gradient of the first result. */

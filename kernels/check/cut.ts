@@ -60,6 +60,7 @@ const axesOf: Readonly<Record<string, Axes>> = {
   mul: { ...rows, holds: alike },
   concat: { inputs: "n*", outputs: ["n*"], holds: notAlongImages },
   narrow: { ...rows, holds: notAlongImages },
+  gather_images: { inputs: ["", "n"], outputs: ["n*"] },
   sgd: updates,
   adam: updates,
 };
@@ -127,7 +128,12 @@ function part(
     }
   };
   visit(0);
-  const exact = data instanceof BigInt64Array ? ({ dtype: "int64" } as const) : {};
+  const exact =
+    data instanceof BigInt64Array
+      ? ({ dtype: "int64" } as const)
+      : data instanceof Uint8Array
+        ? ({ dtype: "uint8" } as const)
+        : {};
   return { shape: picks.map((p) => p.length), data: numbers, ...exact };
 }
 
@@ -148,8 +154,25 @@ export interface Held {
   readonly layout: Layout;
 }
 
+/** Of all stored images those that the kept indices name, numbered anew. */
+function onlyGathered([images, indices]: readonly (Held | null)[], cut: Cut): Held[] {
+  const [, height, width] = images!.shape;
+  const numbers = Array.from(indices!.data, Number);
+  const named = [...new Set((cut.get("n") ?? [...numbers.keys()]).map((p) => numbers[p]))];
+  const pixels = height * width;
+  const data = new Uint8Array(named.length * pixels);
+  named.forEach((k, i) => {
+    for (let p = 0; p < pixels; p++) data[i * pixels + p] = Number(images!.data[k * pixels + p]);
+  });
+  const places = numbers.map((k) => BigInt(Math.max(0, named.indexOf(k))));
+  return [
+    { data, shape: [named.length, height, width], layout: "plain" },
+    { ...indices!, data: BigInt64Array.from(places) },
+  ];
+}
+
 /**
- * The parts of a call's inputs and outputs that are kept, and of what a continuation reads besides,
+ * The parts of a call's inputs and outputs that are kept, and of what each continuation reads besides,
  * which lies as the first output does.
  */
 export function cutCall(
@@ -157,8 +180,8 @@ export function cutCall(
   inputs: readonly (Held | null)[],
   outputs: readonly (Held | null)[],
   cut: Cut,
-  further: readonly (Held | null)[] = [],
-): { inputs: (Values | null)[]; outputs: (Values | null)[]; further: (Values | null)[] } {
+  further: readonly (readonly (Held | null)[])[] = [],
+): { inputs: (Values | null)[]; outputs: (Values | null)[]; further: (Values | null)[][] } {
   const axes = Object.hasOwn(axesOf, name) ? axesOf[name] : undefined;
   const take = (held: readonly (Held | null)[], letters: readonly string[] | string = []) =>
     held.map((t, k) => {
@@ -169,8 +192,8 @@ export function cutCall(
   // Several outputs of a continuation lie like its first.
   const written = further.length > 0 && outputs.length > 1 && axes?.outputs.length === 1;
   return {
-    inputs: take(inputs, axes?.inputs),
+    inputs: take(name === "gather_images" ? onlyGathered(inputs, cut) : inputs, axes?.inputs),
     outputs: take(outputs, written ? first : axes?.outputs),
-    further: take(further, first),
+    further: further.map((held) => take(held, first)),
   };
 }

@@ -10,13 +10,9 @@ import * as convnotes from "convnotes";
 import type { Tensor } from "convnotes";
 import { type Law, operationOf } from "../../spec/laws.js";
 import { type Arithmetic, within } from "../../spec/rounding.js";
-import { type Case, indexOf, type Values } from "../../spec/values.js";
+import { type Case, dataOf, indexOf, type Values } from "../../spec/values.js";
 
-const tensorOf = (v: Values): Tensor =>
-  convnotes.fromData(
-    v.dtype ? BigInt64Array.from(v.data, BigInt) : Float32Array.from(v.data),
-    v.shape,
-  );
+const tensorOf = (v: Values): Tensor => convnotes.fromData(dataOf(v, Float32Array), v.shape);
 
 const read = (t: Tensor): Values => ({ shape: t.shape, data: Array.from(t.data, Number) });
 

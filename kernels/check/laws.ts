@@ -14,6 +14,7 @@ import { law as concat } from "../../spec/ops/concat.law.js";
 import { law as conv2d } from "../../spec/ops/conv2d.law.js";
 import { law as crossEntropy } from "../../spec/ops/cross_entropy.law.js";
 import { law as dropout } from "../../spec/ops/dropout.law.js";
+import { law as gatherImages } from "../../spec/ops/gather_images.law.js";
 import { law as linear } from "../../spec/ops/linear.law.js";
 import { law as logSoftmax } from "../../spec/ops/log_softmax.law.js";
 import { law as matmul } from "../../spec/ops/matmul.law.js";
@@ -35,5 +36,6 @@ import { law as tanh } from "../../spec/ops/tanh.law.js";
 export const laws: readonly Law[] = [
   ...([conv2d, linear, matmul, maxPool2d, avgPool2d, adaptiveAvgPool2d, batchNorm] as Law[]),
   ...([relu, sigmoid, tanh, softmax, logSoftmax, crossEntropy, dropout] as Law[]),
-  ...([add, mul, sum, mean, max, argmax, concat, narrow, pad, permute, sgd, adam] as Law[]),
+  ...([add, mul, sum, mean, max, argmax, concat, narrow, pad, permute] as Law[]),
+  ...([gatherImages, sgd, adam] as Law[]),
 ];

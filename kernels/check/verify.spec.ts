@@ -9,6 +9,7 @@ import * as convnotes from "convnotes";
 import fc from "fast-check";
 import { operationOf, rooms } from "../../spec/laws.js";
 import { seed } from "../../spec/seed.js";
+import { dataOf } from "../../spec/values.js";
 import { loadKernels } from "../backend.js";
 import { judgeCall, type KernelCall } from "./call.js";
 import { cutCall, drawCut, type Held } from "./cut.js";
@@ -76,13 +77,7 @@ describe("verification", function () {
       fc.assert(
         fc.property(law.real, fc.nat(), (c, start) => {
           const tensors = c.inputs.map(
-            (v) =>
-              v &&
-              convnotes.fromData(
-                v.dtype ? BigInt64Array.from(v.data, BigInt) : Float32Array.from(v.data),
-                v.shape,
-                "reference",
-              ),
+            (v) => v && convnotes.fromData(dataOf(v, Float32Array), v.shape, "reference"),
           );
           const inputs = tensors.map((t) => heldOf(t && t.clone()));
           const results = isList ? op.all(tensors, c.options) : op.all(...tensors, c.options);

@@ -18,6 +18,7 @@
 #include "cross_entropy.cpp"
 #include "dispatch.h"
 #include "dropout.cpp"
+#include "gather_images.cpp"
 #include "gemm.cpp"
 #include "linear.cpp"
 #include "log_softmax.cpp"

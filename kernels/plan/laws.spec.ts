@@ -11,7 +11,7 @@ import { type Law, operationOf, rooms } from "../../spec/laws.js";
 import { integers, reals } from "../../spec/arbitraries.js";
 import { law as conv2d, tileCases } from "../../spec/ops/conv2d.law.js";
 import { float32 } from "../../spec/rounding.js";
-import type { Case, Values } from "../../spec/values.js";
+import { type Case, dataOf, type Values } from "../../spec/values.js";
 import { instructionSets, restoreKernels } from "../check/guarded.js";
 import { execute, judge } from "../check/judge.js";
 import { loadKernels } from "../backend.js";
@@ -19,11 +19,7 @@ import type { Plan } from "./plan.js";
 
 type Tensor = convnotes.Tensor;
 
-const tensorOf = (v: Values): Tensor =>
-  convnotes.fromData(
-    v.dtype ? BigInt64Array.from(v.data, BigInt) : Float32Array.from(v.data),
-    v.shape,
-  );
+const tensorOf = (v: Values): Tensor => convnotes.fromData(dataOf(v, Float32Array), v.shape);
 
 const read = (t: Tensor): Values => ({ shape: t.shape, data: Array.from(t.data, Number) });
 

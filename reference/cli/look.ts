@@ -5,10 +5,12 @@
 import type { Command } from "commander";
 import { backendOf, defaultDevice, devices, openFamilies, uncomputed } from "../backend.js";
 import { zeros } from "../create.js";
+import { imageShape } from "../data/loader.js";
 import { kernelStatus } from "../kernels.js";
 import { models, modelNamed } from "../models/index.js";
 import { formatSummary, showBytes, summarize } from "../summary.js";
 import { noGrad } from "../tape.js";
+import type { StepImages } from "../train/batches.js";
 import { makeOptimizer } from "../train/loop.js";
 import { type OptimizerSettings, recipes } from "../train/recipes.js";
 import { traceStep } from "../train/step.js";
@@ -68,7 +70,7 @@ export function addPlan(program: Command): void {
         throw new Error(`the device "${flags.device}" runs operations one by one, without a plan`);
       const model = create().to(flags.device).train(!flags.eval);
       const program = uncomputed(() => {
-        const images = zeros([flags.batch, ...inputShape], { device: flags.device });
+        const images = stepImages(name, flags, inputShape);
         const labels = zeros([flags.batch], { device: flags.device, dtype: "int64" });
         const optimizer = flags.eval
           ? null
@@ -79,6 +81,27 @@ export function addPlan(program: Command): void {
       console.log(flags.json ? JSON.stringify(program?.plan, null, 2) : String(program));
     });
 }
+
+/** What a step of `train` is given: a batch, or a list of places where the device has the data set. */
+function stepImages(
+  name: string,
+  { batch, device }: PlanFlags,
+  inputShape: readonly number[],
+): StepImages {
+  const recipe = recipes.get(modelNamed(name).name);
+  if (backendOf(device).storage === undefined || recipe === undefined)
+    return zeros([batch, ...inputShape], { device });
+  const { count, height, width } = fashionMnist;
+  const [, newHeight, newWidth] = imageShape(fashionMnist, recipe.pipeline);
+  return {
+    images: zeros([count, height, width], { device, dtype: "uint8" }),
+    indices: zeros([batch], { device, dtype: "int64" }),
+    options: { size: [newHeight, newWidth] },
+  };
+}
+
+/** Images to train on. Units: pixels. */
+const fashionMnist = { count: 60000, height: 28, width: 28 };
 
 interface PlanFlags {
   readonly batch: number;

@@ -2,6 +2,7 @@
 //
 // The table of contents, in reading order. One line brings a room into the house.
 
+export { gatherImages, type GatherImagesOptions } from "./gather_images.js";
 export { reshape, flatten, type ReshapeOptions } from "./reshape.js";
 export { permute, type PermuteOptions } from "./permute.js";
 export { narrow, type NarrowOptions } from "./narrow.js";

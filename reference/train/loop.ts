@@ -5,9 +5,8 @@
 // may stop it between any two batches. It holds no clock and reads no file, so that the same
 // settings and seed give the same events, on any machine, however often it was interrupted.
 
-import { makeBatch, batchRanges, type Batch } from "../data/loader.js";
+import { batchRanges } from "../data/loader.js";
 import type { ImageDataset } from "../data/dataset.js";
-import { fromData } from "../create.js";
 import type { Module } from "../nn/module.js";
 import { Adam, AdamW, type Optimizer, SGD } from "../optim/index.js";
 import {
@@ -18,6 +17,7 @@ import {
   shuffledOrder,
 } from "../random.js";
 import type { Device, Tensor } from "../tensor.js";
+import { Batches, type StepBatch } from "./batches.js";
 import type { OptimizerSettings, Recipe } from "./recipes.js";
 import { EvaluationStep, TrainingStep } from "./step.js";
 
@@ -155,6 +155,8 @@ export interface TrainOptions {
 export function* train(options: TrainOptions): Generator<TrainingEvent, void, void> {
   const { model, optimizer, recipe, progress } = options;
   const step = new TrainingStep(model, optimizer, options.device);
+  const batches = new Batches(options.train, recipe.pipeline, options.device);
+  const unseen = new Batches(options.test, recipe.pipeline, options.device);
   while (progress.epoch <= recipe.epochs) {
     defaultGenerator.setState(progress.generator);
     const order = shuffledOrder(options.train.count, defaultGenerator);
@@ -162,9 +164,9 @@ export function* train(options: TrainOptions): Generator<TrainingEvent, void, vo
     model.train();
     while (progress.batch < ranges.length) {
       const [start, end] = ranges[progress.batch];
-      const batch = makeBatch(options.train, order.subarray(start, end), recipe.pipeline);
+      const batch = batches.at(order.subarray(start, end));
       dropoutState.setStep(progress.step);
-      const { loss, correct } = trainStep(step, batch, options.device, progress);
+      const { loss, correct } = trainStep(step, batch, progress);
       progress.batch++;
       progress.step++;
       progress.lossSum += loss * (end - start);
@@ -179,7 +181,7 @@ export function* train(options: TrainOptions): Generator<TrainingEvent, void, vo
       };
     }
     const seen = ranges.length === 0 ? 1 : ranges[ranges.length - 1][1];
-    const validation = yield* validate(options, progress.epoch);
+    const validation = yield* validate(options, unseen, progress.epoch);
     const epoch: EpochEvent = {
       type: "epoch",
       epoch: progress.epoch,
@@ -195,23 +197,22 @@ export function* train(options: TrainOptions): Generator<TrainingEvent, void, vo
 /** One step: the loss and the number of right answers are those before the update. */
 function trainStep(
   step: TrainingStep,
-  batch: Batch,
-  device: Device,
+  batch: StepBatch,
   at: { readonly epoch: number; readonly batch: number },
 ): { loss: number; correct: number } {
-  const { x, labels } = onDevice(batch, device);
-  const { loss, logits } = step.run(x, labels);
+  const { loss, logits } = step.run(batch.x, batch.labels);
   if (!Number.isFinite(loss)) throw new DivergedError(at.epoch, at.batch + 1, loss);
-  return { loss, correct: countCorrect(logits, batch.labels) };
+  return { loss, correct: countCorrect(logits, batch.classes) };
 }
 
 function* validate(
   { model, test, recipe, device, maxBatches }: TrainOptions,
+  batches: Batches,
   epoch: number,
 ): Generator<ValidationEvent, { validationLoss: number; validationAccuracy: number }, void> {
   const order = sequentialOrder(test.count, defaultGenerator);
   let [lossSum, correct, seen] = [0, 0, 0];
-  for (const result of evaluate(model, test, { ...recipe, device, maxBatches, order })) {
+  for (const result of evaluate(model, test, { ...recipe, device, maxBatches, order, batches })) {
     lossSum += result.loss * result.examples;
     correct += result.correct;
     seen += result.examples;
@@ -225,6 +226,8 @@ export interface EvaluateOptions extends Pick<Recipe, "batchSize" | "pipeline"> 
   readonly maxBatches?: number;
   /** Which images, in which order. Default: all, as they are stored. */
   readonly order?: Int32Array;
+  /** The data set, if it is on the device already. */
+  readonly batches?: Batches;
 }
 
 export interface EvaluatedBatch {
@@ -240,23 +243,18 @@ export interface EvaluatedBatch {
 export function* evaluate(
   model: Module,
   dataset: ImageDataset,
-  { batchSize, pipeline, device, maxBatches, order }: EvaluateOptions,
+  { batchSize, pipeline, device, maxBatches, order, batches: made }: EvaluateOptions,
 ): Generator<EvaluatedBatch, void, void> {
   model.eval();
   const step = new EvaluationStep(model, device);
+  const batches = made ?? new Batches(dataset, pipeline, device);
   const images = order ?? Int32Array.from({ length: dataset.count }, (_, i) => i);
   for (const [start, end] of batchRanges(images.length, batchSize).slice(0, maxBatches)) {
-    const batch = makeBatch(dataset, images.subarray(start, end), pipeline);
-    const { x, labels } = onDevice(batch, device);
+    const { x, labels, classes } = batches.at(images.subarray(start, end));
     const { loss, logits } = step.run(x, labels);
-    yield { loss, logits, correct: countCorrect(logits, batch.labels), examples: end - start };
+    yield { loss, logits, correct: countCorrect(logits, classes), examples: end - start };
   }
 }
-
-const onDevice = (batch: Batch, device: Device) => ({
-  x: fromData(batch.x, batch.shape, "cpu").to(device),
-  labels: fromData(batch.labels, [batch.labels.length], "cpu").to(device),
-});
 
 /** How many rows of `logits` have their largest entry at the label. */
 function countCorrect(logits: Tensor, labels: BigInt64Array): number {

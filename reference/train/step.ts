@@ -16,6 +16,7 @@ import { dropoutState } from "../random.js";
 import { noGrad } from "../tape.js";
 import { type Device, emptyTensor, type Tensor } from "../tensor.js";
 import { trace } from "../trace.js";
+import { gathered, handedIn, type StepImages } from "./batches.js";
 
 export interface StepResult {
   /** Mean cross-entropy over the batch, in nats; in training before the update. */
@@ -43,13 +44,13 @@ export interface TracedTraining extends TracedStep {
 export function traceStep(
   model: Module,
   optimizer: Optimizer | null,
-  x: Tensor,
+  x: StepImages,
   labels: Tensor,
 ): TracedTraining {
   const { graph, result } = trace((stepsSoFar) =>
     uncomputed(() => {
       optimizer?.zeroGrad();
-      const logits = model.call(x);
+      const logits = model.call(gathered(x));
       const loss = crossEntropy(logits, labels, null);
       if (optimizer) loss.backward();
       const firstUpdate = stepsSoFar();
@@ -60,7 +61,13 @@ export function traceStep(
   const gradients = new Map<Parameter, Tensor>();
   for (const p of optimizer?.paramGroups[0].params ?? []) if (p.grad) gradients.set(p, p.grad);
   const { loss, logits } = result;
-  const step = { graph, inputs: [x, labels], outputs: [loss, logits], ...result, gradients };
+  const step = {
+    graph,
+    inputs: [handedIn(x), labels],
+    outputs: [loss, logits],
+    ...result,
+    gradients,
+  };
   return optimizer ? { ...step, guard: loss } : step;
 }
 
@@ -72,7 +79,7 @@ interface Compiled extends TracedTraining {
   readonly dropouts: ReadonlyMap<object, readonly number[]>;
 }
 
-/** Programs of a model, one for each shape of images. */
+/** Programs of a model, one for each shape of images; all are taken from the same data set. */
 class Steps {
   /** Why steps run operation by operation, where they do. */
   reason: string | null = null;
@@ -88,11 +95,12 @@ class Steps {
   }
 
   /** One step as a program; undefined where there can be none. */
-  run(x: Tensor, labels: Tensor): StepResult | undefined {
+  run(x: StepImages, labels: Tensor): StepResult | undefined {
     const modules = [...this.model.modules()];
     // Hooks want to see tensors that a program does not make.
     if (this.reason !== null || modules.some((m) => m.hasHooks)) return undefined;
-    const key = `${x.shape.join(" ")} ${x.dtype}`;
+    const { shape, dtype } = handedIn(x);
+    const key = `${shape.join(" ")} ${dtype}`;
     const known = this.#compiled.get(key);
     const options = known && this.#optionsNow(known);
     const compiled = known && options ? known : this.#compile(x, labels);
@@ -101,13 +109,17 @@ class Steps {
 
     const loss = emptyTensor([], compiled.loss.dtype, this.device);
     const logits = emptyTensor(compiled.logits.shape, compiled.logits.dtype, this.device);
-    compiled.program.run([x, labels], [loss, logits], options ?? new Map<number, object>());
+    compiled.program.run(
+      [handedIn(x), labels],
+      [loss, logits],
+      options ?? new Map<number, object>(),
+    );
     // A program knows nothing of counters.
     for (const module of modules) if (module instanceof BatchNorm) module.countBatch();
     return { loss: loss.item(), logits };
   }
 
-  #compile(x: Tensor, labels: Tensor): Compiled | undefined {
+  #compile(x: StepImages, labels: Tensor): Compiled | undefined {
     // What the trace counts it counts for the run that follows; if there is none, it is taken back.
     const counted = this.optimizer?.stateDict();
     const dropout = dropoutState.getState();
@@ -176,13 +188,13 @@ export class TrainingStep {
   }
 
   /** One step. Where the loss is not finite, nothing was updated. */
-  run(x: Tensor, labels: Tensor): StepResult {
+  run(x: StepImages, labels: Tensor): StepResult {
     const { model, optimizer } = this;
     optimizer.zeroGrad();
     const result = this.#steps.run(x, labels);
     optimizer.zeroGrad();
     if (result) return result;
-    const logits = model.call(x);
+    const logits = model.call(gathered(x));
     const loss = crossEntropy(logits, labels, null);
     if (Number.isFinite(loss.item())) {
       loss.backward();
@@ -204,11 +216,11 @@ export class EvaluationStep {
   }
 
   /** The loss and the scores of a batch. */
-  run(x: Tensor, labels: Tensor): StepResult {
+  run(x: StepImages, labels: Tensor): StepResult {
     return noGrad(() => {
       const result = this.#steps.run(x, labels);
       if (result) return result;
-      const logits = this.model.call(x);
+      const logits = this.model.call(gathered(x));
       return { loss: crossEntropy(logits, labels, null).item(), logits };
     });
   }
