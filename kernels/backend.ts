@@ -17,6 +17,7 @@ import type { NamesOf } from "./check/call.js";
 import type { Held } from "./check/cut.js";
 import { watched } from "./check/watch.js";
 import { type GpuAddon, type GpuLibrary, type GpuOptions, offerGpus } from "./gpu.js";
+import { suits } from "./plan/plan.js";
 import { compileStep, type HostProgram, NoProgram } from "./plan/program.js";
 
 // ## The addon
@@ -99,21 +100,6 @@ function findAddon(): Addon | string {
 
 // ## What a kernel gets
 
-/** Kernels compute in float32; class labels beside it are int64. */
-function suits(
-  primitive: Primitive,
-  tensors: readonly (Tensor | null)[],
-  outputs: boolean,
-): boolean {
-  return tensors.every(
-    (t, i) =>
-      t === null ||
-      (t.ndim <= 8 &&
-        (t.dtype === "float32" ||
-          (t.dtype === "int64" && (outputs || primitive.inputs[i] === "target")))),
-  );
-}
-
 /** Data and shape in turn. */
 function flat(tensors: readonly (Tensor | null)[]): unknown[] {
   const list: (Tensor["data"] | Shape | null)[] = [];
@@ -163,11 +149,7 @@ export function loadKernels(library: GpuLibrary, settings: KernelOptions = {}): 
     host: true,
     run(primitive, inputs, outputs, settings) {
       const kernel = places.get(primitive.name);
-      if (
-        kernel === undefined ||
-        !suits(primitive, inputs, false) ||
-        !suits(primitive, outputs, true)
-      ) {
+      if (kernel === undefined || !suits(primitive, inputs, outputs)) {
         library.runReference(primitive, inputs, outputs, settings);
         return;
       }

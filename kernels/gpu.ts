@@ -2,8 +2,8 @@
 //
 // `cuda:0`, `cuda:1`, … and `emulated`: one library of kernels each, opened when such a device is first asked
 // for. Tensors lie in the device's memory and come to JavaScript when someone looks at their numbers.
-// Operations run one by one, or as whole steps by the host's own plan without its layouts; what has no
-// kernel, the reference computes on copies.
+// Operations run one by one, or as whole steps by the host's own planner, with fusions of their own; what has
+// no kernel, the reference computes on copies.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -24,6 +24,8 @@ import type { NamesOf } from "./check/call.js";
 import type { Held } from "./check/cut.js";
 import type { Sampler } from "./check/sampler.js";
 import { watched } from "./check/watch.js";
+import { gpuKernels } from "./plan/fuse.js";
+import { suits } from "./plan/plan.js";
 import { type CompileOptions, compileStep, type HostProgram, NoProgram } from "./plan/program.js";
 
 // ## The addon's half
@@ -42,7 +44,7 @@ interface Gpu {
   has(kernel: string): boolean;
   describe(): GpuDescription;
   configure(settings: string): void;
-  precision(name: Precision): void;
+  precision(tf32: boolean): void;
   run(
     kernel: string,
     inputs: readonly unknown[],
@@ -50,9 +52,6 @@ interface Gpu {
     options: object,
   ): void;
 }
-
-/** How factors are rounded before they are multiplied; `fp32`: not at all. `bf16` needs compute capability 8. */
-export type Precision = "tf32" | "bf16" | "fp32";
 
 /** What `convnotes devices` shows of a device. */
 export interface GpuDescription {
@@ -95,8 +94,11 @@ export interface GpuLibrary {
 export interface GpuOptions extends CompileOptions {
   readonly sampler?: Sampler;
   /** How factors are rounded before they are multiplied. Default: `tf32`. */
-  readonly precision?: Precision;
-  /** Of the emulated device, such as "order=random seed=7 asynchrony=late". */
+  readonly precision?: "tf32" | "fp32";
+  /**
+   * Of the emulated device, such as "order=random seed=7 asynchrony=late". Default: what the environment
+   * variable CONVNOTES_EMULATED_SETTINGS says.
+   */
   readonly settings?: string;
 }
 
@@ -137,6 +139,12 @@ class DeviceStorage implements Storage {
     return this.#host;
   }
 
+  make(): Data {
+    this.#host ??= arrayOf(this.#dtype, this.#length);
+    this.#newer = "host";
+    return this.#host;
+  }
+
   /** On the device, with the newest numbers. */
   get memory(): Memory {
     const isNew = this.#memory === null;
@@ -155,6 +163,23 @@ class DeviceStorage implements Storage {
     this.#newer = "device";
     return this.#memory;
   }
+
+  /** Copies the newest numbers to `to`. What has no memory on the device needs none. */
+  send(to: Memory): void {
+    if (this.#memory !== null) to.copy(this.memory);
+    else to.upload(this.data);
+  }
+
+  /** Takes the numbers that `from` has; into the device's memory, if this has any there. */
+  receive(from: Memory): void {
+    if (this.#memory !== null) {
+      this.target.copy(from);
+      return;
+    }
+    this.#host ??= arrayOf(this.#dtype, this.#length);
+    from.download(this.#host);
+    this.#newer = "host";
+  }
 }
 
 function storageOn(device: OpenDevice, tensor: Tensor): DeviceStorage {
@@ -169,22 +194,6 @@ interface OpenDevice {
 }
 
 // ## Calls
-
-/** Kernels compute in float32; class labels beside it are int64. */
-function suits(
-  primitive: Primitive,
-  tensors: readonly (Tensor | null)[],
-  outputs: boolean,
-): boolean {
-  return tensors.every(
-    (t, i) =>
-      t === null ||
-      (t.ndim <= 8 &&
-        t.size > 0 &&
-        (t.dtype === "float32" ||
-          (t.dtype === "int64" && (outputs || primitive.inputs[i] === "target")))),
-  );
-}
 
 const refused = (error: unknown) =>
   error instanceof TypeError && "code" in error && error.code === "CONVNOTES_REFUSED";
@@ -261,11 +270,10 @@ function register(
   const gpu = (): Gpu => {
     if (mine) return mine;
     const key = `${file} ${index}`;
-    const found = opened.get(key) ?? new addon.Gpu(file, index);
-    opened.set(key, found);
-    if (options.settings !== undefined) found.configure(options.settings);
-    found.precision(precision);
-    mine = found;
+    mine = opened.get(key) ?? new addon.Gpu(file, index);
+    opened.set(key, mine);
+    mine.precision(factors === "tf32");
+    mine.configure(options.settings ?? process.env.CONVNOTES_EMULATED_SETTINGS ?? "");
     return mine;
   };
   const device: OpenDevice = {
@@ -279,8 +287,7 @@ function register(
   /** What is allocated while `scoped` runs. */
   let passing: Memory[] | null = null;
   const { sampler } = options;
-  const { precision = "tf32" } = options;
-  const factors = precision === "fp32" ? "float32" : precision;
+  const factors = options.precision === "fp32" ? "float32" : "tf32";
   const forward = new Map<string, Primitive>();
   const namesOf: NamesOf = (stem) => forward.get(stem)!;
 
@@ -298,8 +305,8 @@ function register(
     run(primitive, inputs, outputs, settings) {
       const isKernel =
         gpu().has(primitive.name) &&
-        suits(primitive, inputs, false) &&
-        suits(primitive, outputs, true);
+        suits(primitive, inputs, outputs) &&
+        [...inputs, ...outputs].every((t) => t === null || t.size > 0);
       if (!isKernel) return library.runReference(primitive, inputs, outputs, settings);
       const looking = sampler?.due ?? false;
       const before = looking ? inputs.map(heldCopy) : [];
@@ -330,7 +337,8 @@ function register(
     compile(step) {
       for (const { primitive, name: called } of step.graph.nodes)
         if (primitive !== "view") forward.set(called, primitive);
-      const kernels = new Set([...forward.keys()].filter((kernel) => gpu().has(kernel)));
+      const names = [...forward.keys(), ...gpuKernels];
+      const kernels = new Set(names.filter((kernel) => gpu().has(kernel)));
       class Program implements InstanceType<HostProgram> {
         readonly #program: InstanceType<GpuAddon["GpuProgram"]>;
         readonly #slots: Slot[] = [];
@@ -359,10 +367,10 @@ function register(
         ...{ dtype: tensor.dtype, length: tensor.size },
       });
       try {
-        const plain: CompileOptions = { ...options, rewrite: "never" };
-        if (!sampler) return compileStep({ Program, kernels, lend }, step, plain);
+        const host = { kernels, lend, target: "gpu" } as const;
+        if (!sampler) return compileStep({ ...host, Program }, step, options);
         const { Program: Watched, known } = watched(Program, step.graph, sampler, namesOf, factors);
-        const program = compileStep({ Program: Watched, kernels, lend }, step, plain);
+        const program = compileStep({ ...host, Program: Watched }, step, options);
         known.plan = program.plan;
         return program;
       } catch (error) {
@@ -388,8 +396,9 @@ function register(
 
 // ## What is bound
 //
-// A captured step finds its tensors where they were. Parameters stay where they are; images and results are
-// others at each run, so that from the second one on they come to a place of the program's own.
+// A captured step finds its tensors where they were. Parameters stay where they are; a batch and results are
+// others at each run, so that from the second one on they have a place of the program's own, and what comes
+// from the host or goes there is allocated nothing.
 
 interface Lent {
   readonly storage: DeviceStorage;
@@ -411,11 +420,11 @@ class Slot {
     this.#first ??= storage;
     if (this.#own === null && storage === this.#first) return storage.memory;
     this.#own ??= this.#device.allocate(dtype, length);
-    if (!written) this.#own.copy(storage.memory);
+    if (!written) storage.send(this.#own);
     return this.#own;
   }
 
   giveBack({ storage, written }: Lent): void {
-    if (this.#own !== null && written) storage.target.copy(this.#own);
+    if (this.#own !== null && written) storage.receive(this.#own);
   }
 }

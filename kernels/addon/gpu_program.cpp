@@ -1,5 +1,6 @@
 #include "gpu_program.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -69,6 +70,13 @@ GpuProgram::GpuProgram(Gpu& gpu, Program::Description description)
     calls_.push_back({s.kernel.c_str(), operands(s.inputs), operands(s.outputs), s.options, pool_});
   }
   queue_ = gpu_.createQueue();
+  if (description_.guardAfter < 0) return;
+  const auto isLasting = [&](int i) { return i >= 0 && description_.places[i].bound; };
+  for (size_t i = static_cast<size_t>(description_.guardAfter); i < calls_.size(); i++) {
+    const Program::Step& step = description_.steps[i];
+    const bool writes = std::any_of(step.outputs.begin(), step.outputs.end(), isLasting);
+    if (writes && step.kernel != "sgd" && step.kernel != "adam") halts_ = false;
+  }
 }
 
 GpuProgram::~GpuProgram() {
@@ -101,6 +109,8 @@ void GpuProgram::place(const std::vector<void*>& bound) {
   }
   bound_ = bound;
   generation_ = gpu_.generation();
+  if (description_.guardAfter >= 0)
+    gpu_.library.setGuard(queue_, addresses_[description_.guardPlace]);
 }
 
 void GpuProgram::calls(size_t from, size_t to) {
@@ -147,7 +157,7 @@ bool GpuProgram::run(const std::vector<void*>& bound, const std::vector<double>&
 
   const size_t count = calls_.size();
   const bool hasGuard = description_.guardAfter >= 0;
-  const size_t middle = hasGuard ? static_cast<size_t>(description_.guardAfter) : count;
+  const size_t middle = hasGuard && !halts_ ? static_cast<size_t>(description_.guardAfter) : count;
   // Whatever a kernel asks for besides, it has after the first run.
   if (runs_ == 0 || times || watch) {
     const bool finished = oneByOne(times, watch);

@@ -1,9 +1,10 @@
 // # A program on another device
 //
 // The same description as the host's (host/program.h), its arena and what is bound in the device's memory.
-// The first run with the same tensors goes call by call; the second one is captured as a graph, or two,
-// since the host looks at the guard in between; all others replay it. Whoever wants times or looks at a call
-// gets a run call by call.
+// The first run with the same tensors goes call by call; the second one is captured as a graph; all others
+// replay it. Behind the guard, updates look at it themselves, so the host does not before the end; where
+// anything else writes what is bound, it does, and there are two graphs. Whoever wants times or looks at a
+// call gets a run call by call.
 
 #pragma once
 
@@ -43,7 +44,7 @@ class Gpu {
   const int device;
   /** For single calls, uploads and downloads. */
   void* queue = nullptr;
-  std::string precision = "tf32";
+  bool tf32 = true;
 
   /** Makes it the thread's device. */
   void use() const { expect(library.use(device), "the device cannot be used"); }
@@ -51,7 +52,7 @@ class Gpu {
   void* createQueue() const {
     void* made = library.createQueue();
     if (!made) throw GpuError("the device gives no queue");
-    expect(library.setPrecision(made, precision.c_str()), "precision");
+    library.setPrecision(made, tf32);
     return made;
   }
 
@@ -105,7 +106,9 @@ class GpuProgram {
   std::vector<void*> bound_;
   int generation_ = -1;
   int runs_ = 0;
-  /** Up to the guard, and what is behind it; null where there is nothing. */
+  /** Whether all that the guard is to prevent looks at it by itself. */
+  bool halts_ = true;
+  /** Up to where the host looks at the guard, and what is behind it; null where there is nothing. */
   void* graphs_[2] = {};
 };
 

@@ -18,11 +18,11 @@ export interface KernelCall {
   readonly inputs: readonly (Values | null)[];
   readonly outputs: readonly (Values | null)[];
   readonly options: object;
-  /** What the same kernel goes on to do with the first result, element by element. */
-  readonly then?: Continuation | undefined;
+  /** What the same kernel goes on to do with the first result, one after another, element by element. */
+  readonly then?: readonly Continuation[] | undefined;
 }
 
-/** A second primitive in the same kernel. */
+/** A further primitive in the same kernel. */
 export interface Continuation {
   readonly primitive: KernelCall["primitive"];
   /** The first result takes the place `hole` among these. */
@@ -132,9 +132,12 @@ function continued(then: Continuation, from: Expected, namesOf: NamesOf, a: Arit
 
 /** Holds every element of every output to the law. Throws: RangeError without a law. */
 export function judgeCall(call: KernelCall, namesOf: NamesOf, a = float32): Verdict[] {
-  const { then } = call;
+  const { then = [] } = call;
   const own = expectedOf(call, call.outputs[0], namesOf, a);
-  const expected = then ? [...continued(then, own[0], namesOf, a), ...own.slice(1)] : own;
+  const expected = then.reduce(
+    ([first, ...others], next) => [...continued(next, first, namesOf, a), ...others],
+    own,
+  );
   return call.outputs.flatMap((actual, k): Verdict[] => {
     if (actual === null) return [];
     const { values, bounds } = expected[k];
@@ -147,7 +150,8 @@ export function judgeCall(call: KernelCall, namesOf: NamesOf, a = float32): Verd
       else if (bound > 0 && Number.isFinite(value))
         worst = Math.max(worst, Math.abs(value - wanted) / bound);
     });
-    const { outputs } = then && k < then.primitive.outputs.length ? then.primitive : call.primitive;
+    const last = then.at(-1)?.primitive ?? call.primitive;
+    const { outputs } = k < last.outputs.length ? last : call.primitive;
     const output = outputs[k];
     return [{ output, elements: actual.data.length, worst, ...(violation && { violation }) }];
   });

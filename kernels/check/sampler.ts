@@ -7,13 +7,7 @@
 //
 // What comes out is a certificate. What is off ends the run, with all that is needed to see it again.
 
-import {
-  type Arithmetic,
-  arithmeticWith,
-  type Factors,
-  float32,
-  winograd,
-} from "../../spec/rounding.js";
+import { type Arithmetic, float32, tf32, winograd } from "../../spec/rounding.js";
 import { type Continuation, hasLaw, judgeCall, type KernelCall, type NamesOf } from "./call.js";
 import { cutCall, drawCut, type Held } from "./cut.js";
 
@@ -23,7 +17,7 @@ export interface HeldCall {
   readonly inputs: readonly (Held | null)[];
   readonly outputs: readonly (Held | null)[];
   readonly options: object;
-  readonly then?: HeldContinuation | undefined;
+  readonly then?: readonly HeldContinuation[] | undefined;
   /** Whether its results came by Winograd's tiles. Default: no. */
   readonly tiled?: boolean;
   /** The module that was running. */
@@ -35,11 +29,15 @@ export interface HeldContinuation extends Omit<Continuation, "inputs"> {
   readonly inputs: readonly (Held | null)[];
 }
 
+/** How factors are rounded before tensor cores multiply them; `float32`: not at all. */
+export type Factors = "float32" | "tf32";
+
 /** Only sums of products run on tensor cores. */
 const arithmeticOf = (primitive: string, factors: Factors): Arithmetic =>
+  factors === "tf32" &&
   /^(conv2d|linear|matmul)\b/.test(primitive.replace(/_backward.*/, "")) &&
   !primitive.endsWith("_bias")
-    ? arithmeticWith[factors]
+    ? tf32
     : float32;
 
 /** What was seen of one operation. */
@@ -120,8 +118,8 @@ export class Sampler {
 
   /** Throws: VerificationError for an element that is off. */
   judge(call: HeldCall, namesOf: NamesOf, factors: Factors = "float32"): void {
-    const { primitive, options, then } = call;
-    for (const { name } of [primitive, ...(then ? [then.primitive] : [])])
+    const { primitive, options, then = [] } = call;
+    for (const { name } of [primitive, ...then.map((next) => next.primitive)])
       if (!hasLaw(name)) {
         this.unchecked.add(name);
         return;
@@ -139,11 +137,11 @@ export class Sampler {
       call.inputs,
       call.outputs,
       cut,
-      then?.inputs,
+      then.map((next) => next.inputs),
     );
     const kernelCall: KernelCall = {
       ...{ primitive, ...parts, options },
-      then: then && { ...then, inputs: further },
+      then: then.map((next, i) => ({ ...next, inputs: further[i] })),
     };
     const tally = this.tallies.get(primitive.name) ?? {
       ...{ calls: 0, elements: 0, worst: 0 },

@@ -8,8 +8,7 @@ import type { DType, Graph, GraphNode, Primitive, Shape } from "convnotes";
 import type { Buffer, Call, Plan } from "../plan/plan.js";
 import type { HostProgram } from "../plan/program.js";
 import type { Held } from "./cut.js";
-import type { Factors } from "../../spec/rounding.js";
-import type { HeldCall, Sampler } from "./sampler.js";
+import type { Factors, HeldCall, Sampler } from "./sampler.js";
 import type { NamesOf } from "./call.js";
 
 const arrays = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array } as const;
@@ -28,7 +27,7 @@ const held = (data: ReturnType<typeof roomFor>, shape: Shape, buffer: Buffer): H
 
 /**
  * The calls of single steps of the graph that a call of the plan does, as far as they can be told
- * apart: one step; a second that goes on with the first one's result; or several that read the same.
+ * apart: one step, with others that go on with its result; or several that read the same.
  */
 function callsIn(
   call: Call,
@@ -39,7 +38,7 @@ function callsIn(
   now: object,
 ): HeldCall[] {
   const nodes = call.nodes.map((n) => graph.nodes[n]);
-  const [first, second] = nodes;
+  const [first] = nodes;
   const primitiveOf = ({ primitive }: GraphNode) => primitive as Primitive;
   /** Copy number `k`, as the value `id` of the graph. */
   const take = (copies: Copies, places: Call["inputs"], k: number, id: number | null) => {
@@ -53,23 +52,23 @@ function callsIn(
     options: { ...first.options, ...now },
     tiled: call.kernel.startsWith("winograd_"),
   };
-  if (nodes.length === 1) {
-    const results = first.outputs.map((id, k) => take(outputs, call.outputs, k, id));
-    return [{ ...start, outputs: results }];
-  }
-
-  const hole = second.inputs.indexOf(first.outputs[0]);
-  if (nodes.length === 2 && hole >= 0) {
-    // What the second reads besides stands behind what the first reads.
-    let next = first.inputs.length;
-    const besides = second.inputs.map((id, k) =>
-      k === hole ? null : take(inputs, call.inputs, next++, id),
-    );
-    const ids = call.outputs.map((_, k) => second.outputs[k] ?? first.outputs[k]);
-    const then = {
-      ...{ primitive: primitiveOf(second), inputs: besides, hole },
-      options: { ...second.options, ...now },
-    };
+  const { besides = [] } = call;
+  if (nodes.length === 1 + besides.length) {
+    const then = besides.map((places, i) => {
+      const node = nodes[i + 1];
+      return {
+        primitive: primitiveOf(node),
+        inputs: node.inputs.map((id, k) => {
+          const place = places[k];
+          return place === null ? null : take(inputs, call.inputs, place, id);
+        }),
+        hole: places.indexOf(null),
+        options: { ...node.options, ...now },
+      };
+    });
+    // What the first step writes beside its result stays; in the place of that is what the last one writes.
+    const last = nodes[nodes.length - 1];
+    const ids = call.outputs.map((_, k) => last.outputs[k] ?? first.outputs[k]);
     return [{ ...start, outputs: ids.map((id, k) => take(outputs, call.outputs, k, id)), then }];
   }
 

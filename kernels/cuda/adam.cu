@@ -29,8 +29,9 @@ struct Corrections {
 };
 
 /** in: parameter, gradient, mean, square; out: parameter, mean, square; numbers: learning rate, step. */
-GPU_KERNEL(ELEMENT_THREADS) adapt(Many<Adaption> many) {
+GPU_KERNEL(ELEMENT_THREADS) adapt(GPU_LARGE(Many<Adaption>) many) {
   GPU_SHARED(Corrections, corrections);
+  if (many.isHalted()) return;
   const int which = many.of(static_cast<int>(blockIdx.x));
   const Parameter& t = many.parameters[which];
   const Adaption& a = many.options;

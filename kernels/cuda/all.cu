@@ -12,6 +12,7 @@
 #include "conv2d.cu"
 #include "cross_entropy.cu"
 #include "dropout.cu"
+#include "gather_images.cu"
 #include "linear.cu"
 #include "log_softmax.cu"
 #include "matmul.cu"
@@ -52,6 +53,7 @@ struct Entry {
 const Entry entries[] = {
 #define OP(name) {#name, guarded<gpu_rooms::name>},
 #include "../ops.def"
+#include "fused.def"
 #undef OP
 };
 

@@ -17,6 +17,7 @@
 // A tile that is swizzled within 128 bytes starts at a multiple of 1024.
 #define GPU_DYN_SHARED(name) extern __shared__ __align__(1024) unsigned char name[]
 #define GPU_GRID_CONSTANT __grid_constant__
+#define GPU_LARGE(...) const __grid_constant__ __VA_ARGS__
 
 #if defined(__CUDA_ARCH__)
 #define GPU_ARCH __CUDA_ARCH__
@@ -62,18 +63,6 @@ inline const char* device_info(int device, DeviceInfo* info) {
   if (const char* error = use_device(device)) return error;
   return message(cudaMemGetInfo(&info->freeBytes, &info->totalBytes));
 }
-
-/** Of the device in use, times ten: 90 for Hopper. */
-inline int compute_capability() {
-  int device = 0, major = 0, minor = 0;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
-  return 10 * major + minor;
-}
-
-/** Whether there is enough of something; the emulated device can be told that there always is. */
-inline bool pays(Way, int64_t have, int64_t needed) { return have >= needed; }
 
 /** Device memory, or nullptr when there is not enough; aligned to 256 bytes, its content undefined. */
 inline void* alloc(size_t bytes) {

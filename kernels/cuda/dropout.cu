@@ -6,7 +6,8 @@
 //
 // One thread = one block of the cipher, which is four elements. Step and layer are read from device
 // memory. Bytes: 8 for each element; some 25 integer operations for each, of which an H100 does four
-// times as many in the time that the bytes take.
+// times as many in the time that the bytes take. The gradient can go on with an activation's (epilogue.h),
+// whose result is input 1, for 4 bytes more.
 // Three roundings: 1 − p, its reciprocal, the product. The first two are in float64.
 
 #include <cmath>
@@ -49,7 +50,7 @@ struct Mask {
 };
 
 GPU_KERNEL(ELEMENT_THREADS)
-maskKernel(Mask m, const float* x, float* y, int count, bool whole) {
+maskKernel(Mask m, const float* x, float* y, int count, bool whole, Epilogue then) {
   const int block = static_cast<int>(blockIdx.x) * ELEMENT_THREADS + static_cast<int>(threadIdx.x);
   const int64_t i = int64_t{block} * 4;
   if (i >= count) return;
@@ -57,13 +58,16 @@ maskKernel(Mask m, const float* x, float* y, int count, bool whole) {
                            static_cast<uint32_t>(*m.step), m.seed);
   if (whole && i + 4 <= count) {
     const float4 v = *reinterpret_cast<const float4*>(x + i);
-    *reinterpret_cast<float4*>(y + i) =
-        make_float4(m(v.x, w.word[0]), m(v.y, w.word[1]), m(v.z, w.word[2]), m(v.w, w.word[3]));
+    const float4 g = then.gate ? *reinterpret_cast<const float4*>(then.gate + i) : v;
+    *reinterpret_cast<float4*>(y + i) = make_float4(
+        then(m(v.x, w.word[0]), 0, {0, g.x}), then(m(v.y, w.word[1]), 0, {0, g.y}),
+        then(m(v.z, w.word[2]), 0, {0, g.z}), then(m(v.w, w.word[3]), 0, {0, g.w}));
     return;
   }
 #pragma unroll
   for (int k = 0; k < 4; k++)
-    if (i + k < count) y[i + k] = m(x[i + k], w.word[k]);
+    if (i + k < count)
+      y[i + k] = then(m(x[i + k], w.word[k]), 0, then.read(static_cast<int>(i) + k));
 }
 
 void requireWord(const Call& call, const char* name) {
@@ -72,7 +76,7 @@ void requireWord(const Call& call, const char* name) {
           std::string(name) + " must be a whole number of 32 bits");
 }
 
-void mask(const Call& call, Queue& queue) {
+void mask(const Call& call, Queue& queue, const Epilogue& then) {
   const Operand &x = call.input(0), &y = call.output(0);
   call.wantSame(y, x, "output");
   const double p = call.options.number("p", -1);
@@ -86,12 +90,12 @@ void mask(const Call& call, Queue& queue) {
                p == 1 ? 0.0f : static_cast<float>(1 / (1 - p))};
   enqueue(queue, maskKernel, call.name, blocksFor((y.size() + 3) / 4, ELEMENT_THREADS),
           ELEMENT_THREADS, m, x.floats(), y.floats(), static_cast<int>(y.size()),
-          aligned(x.data) && aligned(y.data));
+          aligned(x.data) && aligned(y.data) && aligned(then.gate), then);
 }
 
 }  // namespace
 
-void dropout(Call& call, Queue& queue) { mask(call, queue); }
-void dropout_backward_input(Call& call, Queue& queue) { mask(call, queue); }
+void dropout(Call& call, Queue& queue) { mask(call, queue, {}); }
+void dropout_backward_input(Call& call, Queue& queue) { mask(call, queue, gateAt(call, 1)); }
 
 }  // namespace convnotes::gpu_rooms

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "axes.h"
+#include "epilogue.h"
 
 namespace convnotes::gpu_rooms {
 
@@ -105,20 +106,21 @@ void pairwise(const Call& call, Queue& queue, const Operand& a, const Operand& b
 // One thread = one element. Where a tensor's innermost axis is not read or written in order, up to 32 bytes
 // are moved for each 4 that nothing finds in a cache.
 
-GPU_KERNEL(ELEMENT_THREADS) copyKernel(Nest nest, const float* from, float* to, int count) {
+GPU_KERNEL(ELEMENT_THREADS)
+copyKernel(Nest nest, const float* from, float* to, int count, Epilogue then) {
   const int i = static_cast<int>(blockIdx.x) * ELEMENT_THREADS + static_cast<int>(threadIdx.x);
   if (i >= count) return;
   const Offsets at = nest.at(i);
-  to[at.b] = from[at.a];
+  to[at.b] = then(from[at.a], 0, then.read(at.b));
 }
 
-/** Copies the elements of a nest from its first tensor to its second. */
-inline void copyNest(const Call& call, Queue& queue, const Nest& nest, const float* from,
-                     float* to) {
+/** Copies the elements of a nest from its first tensor to its second, and has something follow. */
+inline void copyNest(const Call& call, Queue& queue, const Nest& nest, const float* from, float* to,
+                     const Epilogue& then = {}) {
   const int64_t count = nest.count();
   if (count == 0) return;
   enqueue(queue, copyKernel, call.name, blocksFor(count, ELEMENT_THREADS), ELEMENT_THREADS, nest,
-          from, to, static_cast<int>(count));
+          from, to, static_cast<int>(count), then);
 }
 
 }  // namespace convnotes::gpu_rooms

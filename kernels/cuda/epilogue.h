@@ -1,4 +1,4 @@
-// # What follows a product before it is written
+// # What follows a result before it is written
 //
 // bias, then a tensor that is added, then an activation or an activation's gradient:
 //
@@ -6,6 +6,8 @@
 //
 // where `gate` is what the activation gave. The rules are those of relu.cu, sigmoid.cu and add.cu, in the
 // same order, so a fused result has the very bits of its parts one after another.
+//
+// Rooms that write each element once, from whatever they compute, end in the same way (`gateAt`).
 //
 // Bytes: an activation of its own reads and writes 8 for each element, its gradient moves 12, a sum
 // of two tensors 12; fused, an activation moves none, and a gate or an addend 4. The sums of a tile come here by
@@ -75,6 +77,19 @@ inline Epilogue backwardEpilogue(const Call& call) {
   const Epilogue e{nullptr, besideOutput(call, 3, "addend"),
                    besideOutput(call, 2, "the activation's result"), activationOf(call)};
   require((e.gate != nullptr) == (e.activation != Activation::none),
+          "an activation's gradient takes its name and its result");
+  return e;
+}
+
+/**
+ * An activation named by the options, or, with its result as input `place`, its gradient. That result may lie
+ * where the output does: each element is read by who writes it.
+ */
+inline Epilogue gateAt(const Call& call, size_t place) {
+  const Operand& gate = call.optional(place);
+  call.wantSame(gate, call.output(0), "the activation's result");
+  const Epilogue e{nullptr, nullptr, gate ? gate.floats() : nullptr, activationOf(call)};
+  require(!gate || e.activation != Activation::none,
           "an activation's gradient takes its name and its result");
   return e;
 }

@@ -8,6 +8,7 @@
 //     GPU_KERNEL(threads[, blocks per multiprocessor]) name(arguments by value) { … }
 //     GPU_SHARED(float[64][20], tile);       shared memory of fixed size, one for each block
 //     GPU_DYN_SHARED(bytes);                 shared memory of the size given at the launch
+//     GPU_LARGE(type)                        of an argument too large to be copied for every thread
 //     gpu::launch(kernel, "name", grid, block, sharedBytes, stream, arguments…)
 //
 // Rules that make one source serve both: multiply-adds that are to be fused are written fmaf; no
@@ -27,9 +28,6 @@ namespace gpu {
 // As an alias, `float[4][8]` can stand before a name.
 template <class T>
 using Type = T;
-
-/** Ways that pay for many numbers only; see `pays`. */
-enum class Way { largeTiles, warpgroups };
 
 /** What `convnotes devices` shows of a device. */
 struct DeviceInfo {

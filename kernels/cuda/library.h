@@ -32,7 +32,7 @@ struct GpuLibrary {
   int (*count)(const char** why);
   const char* (*info)(int device, GpuInfo* info);
   const char* (*use)(int device);
-  /** Sets what `text` names, such as "order=random seed=7"; of the emulated device only. */
+  /** Sets what `text` names, such as "order=random seed=7", and all else anew; of the emulated device only. */
   const char* (*configure)(const char* text);
   bool (*has)(const char* kernel);
 
@@ -46,8 +46,10 @@ struct GpuLibrary {
 
   void* (*createQueue)();
   void (*destroyQueue)(void* queue);
-  /** How factors are rounded before they are multiplied: `tf32`, `bf16`, or `fp32` for not at all. */
-  const char* (*setPrecision)(void* queue, const char* name);
+  /** Whether factors are rounded to TF32 before they are multiplied. */
+  void (*setPrecision)(void* queue, bool tf32);
+  /** While `number`, a float of the device, is not finite, updates of parameters do nothing; null: never. */
+  void (*setGuard)(void* queue, const void* number);
   const char* (*upload)(void* queue, void* to, const void* from, size_t bytes);
   const char* (*download)(void* queue, void* to, const void* from, size_t bytes);
   const char* (*copy)(void* queue, void* to, const void* from, size_t bytes);

@@ -3,9 +3,11 @@
 // A network has dozens of parameters, most of them small, and a launch takes longer than what an optimiser
 // does to a small one. While a graph is captured, the optimiser's calls wait for one another, up to
 // MANY of them, until anything else is put into the queue; then one launch serves all. What each
-// call reads and writes comes as an argument of the kernel (below 4 KB, so that nothing is uploaded).
+// call reads and writes comes as an argument of the kernel (below 32 KB, so that nothing is uploaded).
 //
-// One thread = four neighbouring elements of one parameter; a block finds its parameter by bisection.
+// One thread = four neighbouring elements of one parameter; a block finds its parameter by bisection. Where the
+// queue has a guard (the loss of the step) that is not finite, every thread returns at once, so that the host
+// need not look at it in the middle of a step.
 
 #pragma once
 
@@ -13,7 +15,7 @@
 
 namespace convnotes::gpu_rooms {
 
-constexpr int MANY = 40, MANY_ELEMENTS = 4 * ELEMENT_THREADS;
+constexpr int MANY = 256, MANY_ELEMENTS = 4 * ELEMENT_THREADS;
 
 /** One parameter: what is read, what is written, and two numbers that differ from step to step. */
 struct Parameter {
@@ -39,10 +41,16 @@ struct Parameter {
 template <class Options>
 struct Many {
   Options options;
+  const float* guard;
   int count;
   /** The first block of each parameter, and one past the last block. */
   int first[MANY + 1];
   Parameter parameters[MANY];
+
+  /** Whether the guard forbids to change anything. */
+  __device__ __forceinline__ bool isHalted() const {
+    return guard && !(*guard - *guard == 0);
+  }
 
   /** The parameter that a block works on. */
   __device__ __forceinline__ int of(int block) const {
@@ -60,7 +68,8 @@ struct Many {
 
 template <class Options>
 struct Gather : Gathered {
-  void (*kernel)(Many<Options>);
+  static_assert(sizeof(Many<Options>) <= 32764, "a kernel takes no more");
+  void (*kernel)(GPU_LARGE(Many<Options>));
   const char* name;
   Many<Options> table{};
 
@@ -72,14 +81,15 @@ struct Gather : Gathered {
 
 /** Puts a parameter into the launch that waits, if it is of the same kind. */
 template <class Options>
-void together(const Call& call, Queue& queue, void (*kernel)(Many<Options>), const Options& options,
-              Parameter parameter) {
+void together(const Call& call, Queue& queue, void (*kernel)(GPU_LARGE(Many<Options>)),
+              const Options& options, Parameter parameter) {
   if (parameter.count == 0) return;
   parameter.fours = true;
   for (const float* p : parameter.in) parameter.fours &= aligned(p);
   for (const float* p : parameter.out) parameter.fours &= aligned(p);
   auto* waiting = dynamic_cast<Gather<Options>*>(queue.gathered.get());
-  bool fits = waiting && waiting->table.count < MANY && waiting->table.options == options;
+  bool fits = waiting && waiting->table.count < MANY && waiting->table.options == options &&
+              waiting->table.guard == queue.guard;
   for (int i = 0; fits && i < waiting->table.count; i++) {
     const Parameter& other = waiting->table.parameters[i];
     fits = !other.meets(parameter) && !parameter.meets(other);
@@ -91,6 +101,7 @@ void together(const Call& call, Queue& queue, void (*kernel)(Many<Options>), con
     waiting->kernel = kernel;
     waiting->name = call.name;
     waiting->table.options = options;
+    waiting->table.guard = queue.guard;
     queue.gathered = std::move(fresh);
   }
   Many<Options>& table = waiting->table;

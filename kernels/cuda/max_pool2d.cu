@@ -3,7 +3,7 @@
 // y = max x over the pixels of each window; padding never wins, NaN beats everything, a window that sees
 // no pixel is −∞. Forward one thread = one window, exact. Backward one thread = one pixel, which adds up
 // dy of the windows that it wins (the first of the largest, the last NaN), windows in order: at most
-// as many numbers as a window has taps.
+// as many numbers as a window has taps. An activation's gradient can follow (epilogue.h; input 2).
 //
 // Bytes: 4 for each element of x and y, backward 4 more for dx; neighbouring windows find shared pixels in
 // the first-level cache. Comparisons: taps for each window; backward windows over a pixel times taps,
@@ -109,7 +109,7 @@ __device__ __forceinline__ bool wins(const MaxPool& p, const float* plane, int i
 }
 
 GPU_KERNEL(ELEMENT_THREADS)
-maxPoolGradient(MaxPool p, const float* dy, const float* x, float* dx, int count) {
+maxPoolGradient(MaxPool p, const float* dy, const float* x, float* dx, int count, Epilogue then) {
   const int i = static_cast<int>(blockIdx.x) * ELEMENT_THREADS + static_cast<int>(threadIdx.x);
   if (i >= count) return;
   const int line = p.byColumns(i), v = i - line * p.columns.in;
@@ -124,7 +124,7 @@ maxPoolGradient(MaxPool p, const float* dy, const float* x, float* dx, int count
       if (p.columns.sees(column, v) && wins(p, from, row, column, h, v))
         sum += gradient[row * p.columns.out + column];
   }
-  dx[i] = sum;
+  dx[i] = then(sum, 0, then.read(i));
 }
 
 }  // namespace
@@ -143,7 +143,8 @@ void max_pool2d_backward_input(Call& call, Queue& queue) {
   const MaxPool p = maxPoolOf(call, x, dy, true);
   if (dx.size() == 0) return;
   enqueue(queue, maxPoolGradient, call.name, blocksFor(dx.size(), ELEMENT_THREADS),
-          ELEMENT_THREADS, p, dy.floats(), x.floats(), dx.floats(), static_cast<int>(dx.size()));
+          ELEMENT_THREADS, p, dy.floats(), x.floats(), dx.floats(), static_cast<int>(dx.size()),
+          gateAt(call, 2));
 }
 
 }  // namespace convnotes::gpu_rooms

@@ -1,7 +1,8 @@
 // # Narrow
 //
-// A run of neighbours along one axis; exact. One thread = one element (elementwise.h). Bytes: 8 for each
-// element of the result.
+// A run of neighbours along one axis; exact. One thread = one element (elementwise.h). As the gradient of a
+// concatenation it can go on with an activation's (epilogue.h), whose result is input 1. Bytes: 8 for each
+// element of the result, 12 with a gate.
 
 #include "elementwise.h"
 #include "rooms.h"
@@ -23,7 +24,7 @@ void narrow(Call& call, Queue& queue) {
   Nest nest;
   nest.add(x.size(0, dim), size * inner, length * inner);
   nest.add(length * inner, 1, 1);
-  copyNest(call, queue, nest, x.floats() + first * inner, y.floats());
+  copyNest(call, queue, nest, x.floats() + first * inner, y.floats(), gateAt(call, 1));
 }
 
 }  // namespace convnotes::gpu_rooms

@@ -61,6 +61,15 @@ __device__ __forceinline__ typename Join::Value joinWarp(typename Join::Value x)
   return x;
 }
 
+/** A term as it is for one result: `of` is asked once for each. */
+template <class Term>
+__device__ __forceinline__ auto termOf(const Term& term, int result) {
+  if constexpr (requires { term.of(result); })
+    return term.of(result);
+  else
+    return term;
+}
+
 template <class Join, class Term, class Finish>
 GPU_KERNEL(REDUCE_THREADS)
 reduceAlongKernel(Term term, Finish finish, Nest kept, Nest gone, int results, int count, int parts,
@@ -71,12 +80,13 @@ reduceAlongKernel(Term term, Finish finish, Nest kept, Nest gone, int results, i
   const int result = static_cast<int>(warp / parts), part = static_cast<int>(warp % parts);
   if (result >= results) return;
   const Offsets base = kept.at(result);
+  const auto one = termOf(term, result);
   const int begin = part * ALONG_PART, end = min(count - begin, ALONG_PART) + begin;
   typename Join::Value total = Join::start;
 #pragma unroll 4
   for (int k = begin + lane; k < end; k += 32) {
     const Offsets at = gone.at(k);
-    total = Join::join(total, term(Offsets{base.a + at.a, base.b + at.b}, result));
+    total = Join::join(total, one(Offsets{base.a + at.a, base.b + at.b}, result));
   }
   total = joinWarp<Join>(total);
   if (lane > 0) return;
@@ -94,12 +104,13 @@ reduceAcrossKernel(Term term, Finish finish, Nest kept, Nest gone, int results, 
   const int part = static_cast<int>(thread / results), result = static_cast<int>(thread % results);
   if (part >= parts) return;
   const Offsets base = kept.at(result);
+  const auto one = termOf(term, result);
   const int begin = part * ACROSS_PART, end = min(count - begin, ACROSS_PART) + begin;
   typename Join::Value total = Join::start;
 #pragma unroll 4
   for (int k = begin; k < end; k++) {
     const Offsets at = gone.at(k);
-    total = Join::join(total, term(Offsets{base.a + at.a, base.b + at.b}, result));
+    total = Join::join(total, one(Offsets{base.a + at.a, base.b + at.b}, result));
   }
   if (parts == 1)
     finish(result, total);
@@ -135,7 +146,7 @@ inline int64_t partsOf(int64_t count, int64_t part) {
   return count > part ? (count + part - 1) / part : 1;
 }
 
-/** Numbers of scratch memory that `reduce` needs. */
+/** Numbers of scratch memory that `reduce` needs, where one is a result. */
 inline size_t reduceFloats(const Nest& kept, const Nest& gone) {
   int64_t parts = partsOf(gone.count(), runsAlong(gone) ? ALONG_PART : ACROSS_PART);
   size_t floats = 0;
@@ -143,11 +154,31 @@ inline size_t reduceFloats(const Nest& kept, const Nest& gone) {
   return floats;
 }
 
+/** Joins the partial results, [part][result], that lie in `scratch`, and hands what comes to `finish`. */
+template <class Join, class Finish>
+void reduceParts(const Call& call, Queue& queue, int64_t results, int64_t parts,
+                 const Finish& finish, typename Join::Value* scratch) {
+  using Rest = Partial<typename Join::Value>;
+  Nest columns;
+  columns.add(results, 1, 0);
+  while (parts > 1) {
+    const int64_t fewer = partsOf(parts, ACROSS_PART);
+    Nest down;
+    down.add(parts, results, 0);
+    typename Join::Value* next = scratch + parts * results;
+    enqueue(queue, reduceAcrossKernel<Join, Rest, Finish>, call.name,
+            blocksFor(results * fewer, REDUCE_THREADS), REDUCE_THREADS, Rest{scratch}, finish,
+            columns, down, static_cast<int>(results), static_cast<int>(parts),
+            static_cast<int>(fewer), next);
+    scratch = next;
+    parts = fewer;
+  }
+}
+
 /** Hands the joined `term`s of every result to `finish`. */
 template <class Join, class Term, class Finish>
 void reduce(const Call& call, Queue& queue, const Nest& kept, const Nest& gone, const Term& term,
             const Finish& finish, typename Join::Value* scratch) {
-  using Rest = Partial<typename Join::Value>;
   const int64_t results = kept.count(), count = gone.count();
   if (results == 0) return;
   const bool along = runsAlong(gone);
@@ -162,22 +193,7 @@ void reduce(const Call& call, Queue& queue, const Nest& kept, const Nest& gone, 
     enqueue(queue, reduceAcrossKernel<Join, Term, Finish>, call.name,
             blocksFor(results * parts, REDUCE_THREADS), REDUCE_THREADS, term, finish, kept, gone,
             static_cast<int>(results), static_cast<int>(count), static_cast<int>(parts), scratch);
-  // Partial results are [part][result].
-  int64_t rows = parts;
-  Nest columns;
-  columns.add(results, 1, 0);
-  while (rows > 1) {
-    const int64_t fewer = partsOf(rows, ACROSS_PART);
-    Nest down;
-    down.add(rows, results, 0);
-    typename Join::Value* next = scratch + rows * results;
-    enqueue(queue, reduceAcrossKernel<Join, Rest, Finish>, call.name,
-            blocksFor(results * fewer, REDUCE_THREADS), REDUCE_THREADS, Rest{scratch}, finish,
-            columns, down, static_cast<int>(results), static_cast<int>(rows),
-            static_cast<int>(fewer), next);
-    scratch = next;
-    rows = fewer;
-  }
+  reduceParts<Join>(call, queue, results, parts, finish, scratch);
 }
 
 /** y = Σ x / divisor along the axes that go. */

@@ -52,6 +52,8 @@ class Queue {
  public:
   gpu::stream_t stream;
   Precision precision = Precision::tf32;
+  /** A number in device memory that must be finite for a parameter to be updated; or null. */
+  const float* guard = nullptr;
   /** While set, slots are not filled: the graph's owner refreshes them before each replay. */
   bool capturing = false;
 

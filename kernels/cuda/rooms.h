@@ -1,6 +1,7 @@
 // # The rooms by name
 //
-// `ops.def` has one line for each primitive; each has a function that puts it into a queue.
+// `ops.def` has one line for each primitive, `fused.def` one for each kernel that only programs for GPUs run;
+// each has a function that puts it into a queue.
 
 #pragma once
 
@@ -12,6 +13,7 @@ namespace gpu_rooms {
 
 #define OP(name) void name(Call& call, Queue& queue);
 #include "../ops.def"
+#include "fused.def"
 #undef OP
 
 }  // namespace gpu_rooms

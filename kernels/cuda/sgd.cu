@@ -22,7 +22,8 @@ struct Descent {
 };
 
 /** in: parameter, gradient, buffer; out: parameter, buffer; numbers: learning rate, first step. */
-GPU_KERNEL(ELEMENT_THREADS) descend(Many<Descent> many) {
+GPU_KERNEL(ELEMENT_THREADS) descend(GPU_LARGE(Many<Descent>) many) {
+  if (many.isHalted()) return;
   const int which = many.of(static_cast<int>(blockIdx.x));
   const Parameter& t = many.parameters[which];
   const Descent& d = many.options;

@@ -6,10 +6,12 @@
 //
 // Order of summation: a thread row by row, depth rows · columns; a warp each lane every 32nd pixel of that
 // order, then the lanes, depth ⌈rows · columns / 32⌉ + 5; one division. Backward, means row by row.
-// Bytes: 4 for each element of x and of y; spans that overlap meet in the first-level cache.
+// Bytes: 4 for each element of x and of y; spans that overlap meet in the first-level cache. Backward can go on
+// with an activation's gradient (epilogue.h), whose result is input 1, for 4 more.
 
 #pragma once
 
+#include "epilogue.h"
 #include "reduce.h"
 
 namespace convnotes::gpu_rooms {
@@ -93,7 +95,8 @@ GPU_KERNEL(REDUCE_THREADS) spanMeans(SpanPair p, const float* x, float* y, int c
   if (lane == 0) y[i] = total / (static_cast<float>(row.count) * static_cast<float>(column.count));
 }
 
-GPU_KERNEL(REDUCE_THREADS) spanShares(SpanPair p, const float* dy, float* dx, int count) {
+GPU_KERNEL(REDUCE_THREADS)
+spanShares(SpanPair p, const float* dy, float* dx, int count, Epilogue then) {
   const int i = static_cast<int>(blockIdx.x) * REDUCE_THREADS + static_cast<int>(threadIdx.x);
   if (i >= count) return;
   const int line = p.byColumns(i), plane = p.byRows(line);
@@ -108,7 +111,7 @@ GPU_KERNEL(REDUCE_THREADS) spanShares(SpanPair p, const float* dy, float* dx, in
       sum += gradient[row * p.columns.out + column] /
              (static_cast<float>(p.rows.at(row).count) *
               static_cast<float>(p.columns.at(column).count));
-  dx[i] = sum;
+  dx[i] = then(sum, 0, then.read(i));
 }
 
 inline void meanOfSpans(const Call& call, Queue& queue, const Operand& x, const Operand& y,
@@ -130,7 +133,7 @@ inline void spreadOverSpans(const Call& call, Queue& queue, const Operand& dy, c
   if (count == 0) return;
   const SpanPair p{rows, columns, Divider(columns.in), Divider(rows.in)};
   enqueue(queue, spanShares, call.name, blocksFor(count, REDUCE_THREADS), REDUCE_THREADS, p,
-          dy.floats(), dx.floats(), static_cast<int>(count));
+          dy.floats(), dx.floats(), static_cast<int>(count), gateAt(call, 1));
 }
 
 }  // namespace convnotes::gpu_rooms

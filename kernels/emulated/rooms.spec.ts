@@ -8,11 +8,10 @@ import fc from "fast-check";
 import * as convnotes from "convnotes";
 import type { Law } from "../../spec/laws.js";
 import { float32, tf32 } from "../../spec/rounding.js";
-import { restoreKernels } from "../check/guarded.js";
 import { loadKernels } from "../backend.js";
 import { executeOn, judge } from "../check/judge.js";
 import { laws } from "../check/laws.js";
-import { buildEmulated } from "./build.js";
+import { onEmulatedDevice } from "./library.js";
 
 /** Sums of products, for which tensor cores are used. */
 const products = ["conv2d", "linear", "matmul"];
@@ -22,18 +21,7 @@ const onDevice = executeOn("emulated");
 describe("CUDA kernels, emulated", function () {
   this.timeout(300_000);
   this.slow(10_000);
-  const before_ = process.env.CONVNOTES_EMULATED;
-  before(async () => {
-    const sources = ["all.cu", "library.cu"].map((name) => `kernels/cuda/${name}`);
-    process.env.CONVNOTES_EMULATED = await buildEmulated({
-      ...{ name: "kernels", sources, checks: false, library: true },
-    });
-  });
-  after(() => {
-    if (before_ === undefined) delete process.env.CONVNOTES_EMULATED;
-    else process.env.CONVNOTES_EMULATED = before_;
-    restoreKernels();
-  });
+  onEmulatedDevice();
 
   /** Lets `emulated` compute with kernels, and with nothing else. */
   function begin(precision: "tf32" | "fp32", settings: string): Set<string> {
@@ -104,4 +92,31 @@ describe("CUDA kernels, emulated", function () {
         { numRuns: 5 },
       );
     });
+
+  it("batch_norm keeps the law in channels of several parts, far from 0", () => {
+    const noise = fc.integer({ min: -512, max: 512 }).map((k) => k / 512);
+    const shapes = fc.constantFrom([2, 2, 37, 41], [1, 3, 2200], [300, 3]);
+    const filled = (shape: readonly number[], numbers: fc.Arbitrary<number>) => {
+      const length = shape.reduce((product, d) => product * d, 1);
+      return fc.infiniteStream(numbers).map((from) => ({ shape, data: [...from.take(length)] }));
+    };
+    const cases = shapes.chain((shape) =>
+      fc.record({
+        inputs: fc
+          .tuple(filled(shape, noise), fc.constantFrom(0, 1, -100, 3e4))
+          .map(([{ data }, far]) => [
+            { shape, data: data.map((v) => Math.fround(v + far)) },
+            ...new Array<null>(4).fill(null),
+          ]),
+        options: fc.constant({ training: true }),
+        dy: filled(shape, noise),
+      }),
+    );
+    begin("tf32", "order=forward asynchrony=eager");
+    const law = laws.find(({ stem }) => stem === "batch_norm")!;
+    fc.assert(
+      fc.property(cases, (c) => judge(law, c, float32, undefined, onDevice)),
+      { numRuns: 10 },
+    );
+  });
 });

@@ -222,11 +222,10 @@ const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, 
                    Body body) {
   const std::shared_ptr<void> arguments(body.arguments, body.destroy);
   const Lock lock(device);
-  const int architecture = architectureOf(body.architecture);
-  std::string wrong = wrongLaunch(name, grid, block, sharedBytes, architecture);
+  std::string wrong = wrongLaunch(name, grid, block, sharedBytes, body.architecture);
   if (!wrong.empty()) return answer(std::move(wrong));
   return answer(put(streamOf(stream), [=, kernel = std::string(name)] {
-    Launch launch{kernel, grid, block, sharedBytes, body, architecture,
+    Launch launch{kernel, grid, block, sharedBytes, body, body.architecture,
                   block.x * block.y * block.z, ""};
     // Held here, so that they live as long as the work does.
     if (arguments) run(launch);
@@ -236,11 +235,8 @@ const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, 
 
 // ## The device
 
-int architectureOf(int compiled) { return std::min(compiled, settings.architecture); }
-
-const char* describe(gpu::DeviceInfo* info, int compiled) {
+const char* describe(gpu::DeviceInfo* info, int architecture) {
   const Lock lock(device);
-  const int architecture = architectureOf(compiled);
   snprintf(info->name, sizeof info->name, "emulated device%s",
            checking ? ", checking every access" : "");
   info->major = architecture / 100;
@@ -253,7 +249,7 @@ const char* describe(gpu::DeviceInfo* info, int compiled) {
 
 const char* configure(const char* text) {
   const Lock lock(device);
-  Settings next = settings;
+  Settings next;
   std::istringstream words(text);
   for (std::string word; words >> word;) {
     const size_t equals = word.find('=');
@@ -273,15 +269,11 @@ const char* configure(const char* text) {
     const bool known = (key == "order" && oneOf({"forward", "reverse", "random"}, next.order)) ||
                        (key == "asynchrony" && oneOf({"eager", "late", "random"}, next.asynchrony)) ||
                        (key == "seed" && number(next.seed)) ||
-                       (key == "memory" && number(next.memoryBytes)) ||
-                       (key == "architecture" && number(next.architecture)) ||
-                       (key == "largeTiles" && oneOf({"bySize", "always"}, next.largeTiles)) ||
-                       (key == "warpgroups" && oneOf({"bySize", "always"}, next.warpgroups));
+                       (key == "memory" && number(next.memoryBytes));
     if (!known)
       return answer(format("the emulated device does not know \"%s\"; it knows "
-                           "order=forward|reverse|random, asynchrony=eager|late|random, seed=number, "
-                           "memory=bytes, architecture=number, largeTiles=bySize|always and "
-                           "warpgroups=bySize|always",
+                           "order=forward|reverse|random, asynchrony=eager|late|random, seed=number "
+                           "and memory=bytes",
                            word.c_str()));
   }
   settings = next;

@@ -6,9 +6,8 @@
 import assert from "node:assert/strict";
 import * as convnotes from "convnotes";
 import { type KernelOptions, loadKernels } from "../backend.js";
-import { restoreKernels } from "../check/guarded.js";
 import { Sampler } from "../check/sampler.js";
-import { buildEmulated } from "./build.js";
+import { onEmulatedDevice } from "./library.js";
 
 const BATCH = 2;
 
@@ -27,6 +26,7 @@ async function train(steps: number, options: KernelOptions) {
       { dtype: "int64", device: "emulated" },
     );
     losses.push(step.run(x, labels).loss);
+    assert.equal(step.reason, null);
     // JavaScript gives memory back between two turns.
     await new Promise((resolve) => void setImmediate(resolve));
   }
@@ -37,26 +37,18 @@ async function train(steps: number, options: KernelOptions) {
 describe("training on the emulated device", function () {
   this.timeout(300_000);
   this.slow(20_000);
-  const known = process.env.CONVNOTES_EMULATED;
-  before(async () => {
-    const sources = ["all.cu", "library.cu"].map((name) => `kernels/cuda/${name}`);
-    process.env.CONVNOTES_EMULATED = await buildEmulated({
-      ...{ name: "kernels", sources, checks: false, library: true },
-    });
-  });
-  after(() => {
-    if (known === undefined) delete process.env.CONVNOTES_EMULATED;
-    else process.env.CONVNOTES_EMULATED = known;
-    restoreKernels();
-  });
+  onEmulatedDevice();
 
   it("keeps every law while it trains, and replays what it does call by call", async () => {
     const sampler = new Sampler({ share: 1, seed: 1, now: () => 0 });
-    const looked = await train(6, { sampler });
+    // One call of each step, and none is left out for long.
+    let drawn = 0;
+    const random = () => ((++drawn * (Math.sqrt(5) - 1)) / 2) % 1;
+    const looked = await train(70, { sampler: Object.assign(sampler, { random }) });
     for (const name of ["conv2d_backward_weight", "batch_norm", "cross_entropy", "linear", "sgd"])
       assert.ok(sampler.tallies.has(name), name);
     assert.deepEqual([...sampler.unchecked], []);
-    const replayed = await train(6, {});
+    const replayed = await train(70, {});
     assert.deepEqual(replayed.losses, looked.losses);
     assert.deepEqual(replayed.state, looked.state);
     assert.ok(replayed.losses.every(Number.isFinite));
@@ -66,6 +58,47 @@ describe("training on the emulated device", function () {
     const usual = await train(4, { settings: "order=forward asynchrony=eager" });
     const other = await train(4, { settings: "order=random asynchrony=random seed=11" });
     assert.deepEqual(other.state, usual.state);
+  });
+
+  it("gathers its batches on the device, as the host would make them", () => {
+    assert(loadKernels(convnotes, {}).available);
+    const data = convnotes.builtInDataset({ train: 6, test: 4 });
+    const images = convnotes.fromData(data.train.images, [6, 28, 28], "emulated");
+    const indices = convnotes.fromData(BigInt64Array.from([4n, 0n, 5n]), [3], "emulated");
+    // Several tiles, enlarged and made smaller.
+    for (const size of [224, 96, 65, 7]) {
+      const x = convnotes.gatherImages(images, indices, { size: [size, size] });
+      assert.deepEqual(x.data, convnotes.makeBatch(data.train, [4, 0, 5], { resize: size }).x);
+    }
+
+    const trained = (device: string) => {
+      convnotes.manualSeed(5);
+      const model = convnotes.modelNamed("lenet").create().to("emulated");
+      const optimizer = convnotes.makeOptimizer(model, { name: "adam", lr: 0.01 });
+      const recipe = { ...convnotes.recipes.get("lenet")!, batchSize: 2, epochs: 1 };
+      const progress = convnotes.beginning();
+      if (device === "emulated")
+        return [
+          ...convnotes.train({ model, optimizer, recipe, ...data, device, progress }),
+        ].flatMap((event) => (event.type === "step" ? [event.loss] : []));
+      const order = convnotes.shuffledOrder(data.train.count, convnotes.defaultGenerator);
+      const step = new convnotes.TrainingStep(model.train(), optimizer, "emulated");
+      return convnotes.batchRanges(data.train.count, 2).map(([start, end]) => {
+        const { x, shape, labels } = convnotes.makeBatch(
+          data.train,
+          order.subarray(start, end),
+          recipe.pipeline,
+        );
+        const onDevice = (t: convnotes.Tensor) => t.to("emulated");
+        return step.run(
+          onDevice(convnotes.fromData(x, shape)),
+          onDevice(convnotes.fromData(labels, [labels.length])),
+        ).loss;
+      });
+    };
+    const losses = trained("emulated");
+    assert.equal(losses.length, 3);
+    assert.deepEqual(losses, trained("host"));
   });
 
   it("takes weights from the host, and gives them back", () => {
@@ -79,6 +112,28 @@ describe("training on the emulated device", function () {
     );
   });
 
+  it("leaves everything as it was where the loss is not finite", async () => {
+    assert(loadKernels(convnotes, {}).available);
+    convnotes.manualSeed(3);
+    const model = convnotes.modelNamed("lenet").create().to("emulated");
+    const optimizer = new convnotes.optim.SGD(model.parameters(), { lr: 0.1, momentum: 0.9 });
+    const step = new convnotes.TrainingStep(model, optimizer, "emulated");
+    const labels = convnotes.tensor([1, 2], { dtype: "int64", device: "emulated" });
+    const run = (value: number) =>
+      step.run(convnotes.full([2, 1, 28, 28], value, { device: "emulated" }), labels).loss;
+    const state = () => [...model.stateDict()].map(([, t]) => [...t.data]);
+    // Call by call, while the step is captured, and replayed.
+    for (let i = 0; i < 4; i++) {
+      const before = state();
+      assert(Number.isNaN(run(NaN)));
+      assert.deepEqual(state(), before);
+      assert(Number.isFinite(run(0.5)));
+      assert.notDeepEqual(state(), before);
+      await new Promise((resolve) => void setImmediate(resolve));
+    }
+    assert.equal(step.reason, null);
+  });
+
   it("says what is missing when the device is full, and goes on with less", () => {
     assert(loadKernels(convnotes, { settings: "memory=2000000" }).available);
     assert.throws(
@@ -87,6 +142,5 @@ describe("training on the emulated device", function () {
     );
     const small = convnotes.relu(convnotes.full([10], 2, { device: "emulated" }));
     assert.deepEqual([...small.data], new Array(10).fill(2));
-    assert(loadKernels(convnotes, { settings: "memory=4294967296" }).available);
   });
 });

@@ -1,9 +1,10 @@
 // # Fusions
 //
 // Two calls become one where the second only passes over what the first has just written, or reads
-// what it has just read.
+// what it has just read. The host's kernels in blocks and those for GPUs can take on different things, in the
+// same three ways: an activation, an activation's gradient, a tensor that is added.
 
-import { type Available, goesIntoBlocks } from "./layout.js";
+import type { Available } from "./layout.js";
 import { type Call, type Draft, lifetimes } from "./plan.js";
 
 /** Reads of each buffer's memory, and writes. */
@@ -22,17 +23,97 @@ function uses({ buffers, calls }: Draft) {
   return { readers, writers };
 }
 
+/** What kernels can do beside their own work. */
+export interface Fusions {
+  /** Those that can apply an activation to what they write, by the option `activation`. */
+  readonly activation: ReadonlySet<string>;
+  /** Those that can take an activation's gradient of what they write: the place of its result. */
+  readonly gate: ReadonlyMap<string, number>;
+  /** Those that can add to what they write, before either: the place of the tensor to add. */
+  readonly addend: ReadonlyMap<string, number>;
+}
+
+const pools = ["avg_pool2d_backward_input", "adaptive_avg_pool2d_backward_input"];
+
+export const hostFusions: Fusions = {
+  activation: new Set(["blocked_conv2d", "blocked_batch_norm"]),
+  gate: new Map([
+    ["blocked_conv2d_backward_input", 2],
+    ["blocked_max_pool2d_backward_input", 2],
+    ...pools.map((kernel) => [`blocked_${kernel}`, 1] as const),
+  ]),
+  addend: new Map(),
+};
+
+export const gpuFusions: Fusions = {
+  activation: new Set(["conv2d", "linear", "batch_norm", "add"]),
+  gate: new Map([
+    ["conv2d_backward_input", 2],
+    ["linear_backward_input", 2],
+    ["max_pool2d_backward_input", 2],
+    ...pools.map((kernel) => [kernel, 1] as const),
+    ["dropout_backward_input", 1],
+    ["narrow", 1],
+    ["add", 2],
+  ]),
+  addend: new Map([
+    ["conv2d", 3],
+    ["linear", 3],
+    ["conv2d_backward_input", 3],
+    ["linear_backward_input", 3],
+    ["batch_norm", 5],
+  ]),
+};
+
+/** Kernels that only programs for GPUs run. */
+export const gpuKernels: readonly string[] = ["batch_norm_backward"];
+
+/** `call` with one more input at `place`, going on with `step`, which reads it `besides`. */
+function joined(
+  call: Call,
+  step: Call,
+  place: number | null,
+  b: number | null,
+  hole: number,
+): Call {
+  const inputs = [...call.inputs];
+  if (place !== null) {
+    while (inputs.length <= place) inputs.push(null);
+    inputs[place] = b;
+  }
+  return {
+    ...call,
+    inputs,
+    outputs: [step.outputs[0], ...call.outputs.slice(1)],
+    nodes: [...call.nodes, ...step.nodes],
+    besides: [...(call.besides ?? []), step.inputs.map((_, k) => (k === hole ? null : place))],
+  };
+}
+
+/** The call that alone writes what only one other reads, in the same shape, and nobody outside sees. */
+function onlyWriter(
+  { buffers, memories, calls }: Draft,
+  { readers, writers }: ReturnType<typeof uses>,
+  b: number,
+): number | undefined {
+  const { memory } = buffers[b];
+  const written = writers.get(memory) ?? [];
+  if (written.length !== 1 || readers.get(memory)?.length !== 1) return undefined;
+  const [writer] = written;
+  return memories[memory].storage === null && calls[writer].outputs[0] === b ? writer : undefined;
+}
+
 /**
  * The three gradients of a batch normalisation read the same: one call gives all of them, where it
  * exists.
  */
-export function joinBatchNormGradients(draft: Draft, available: Available): Draft {
+export function joinBatchNormGradients(draft: Draft, hasJoint: (joint: Call) => boolean): Draft {
   const gone = new Set<number>();
   const calls = draft.calls.map((call, i): Call => {
     if (call.kernel !== "batch_norm_backward_input") return call;
     const [dy, x] = call.inputs;
     const all = { ...call, kernel: "batch_norm_backward" };
-    if (!goesIntoBlocks(all, draft.buffers, available)) return call;
+    if (!hasJoint(all)) return call;
     const partner = (kernel: string) => {
       const k = draft.calls.findIndex(
         (c, j) => j > i && c.kernel === kernel && c.inputs[0] === dy && (c.inputs[1] ?? x) === x,
@@ -51,67 +132,96 @@ export function joinBatchNormGradients(draft: Draft, available: Available): Draf
   return { ...draft, calls: calls.filter((_, i) => !gone.has(i)) };
 }
 
-/** Kernels that can apply an activation to what they write, and those activations. */
-const takesActivation = new Set(["blocked_conv2d", "blocked_batch_norm"]);
 const activations = new Set(["relu", "sigmoid"]);
 
 /** An activation joins the call that writes its input, if nobody else wants that input. */
-export function joinActivations(draft: Draft): Draft {
-  const { readers, writers } = uses(draft);
+export function joinActivations(draft: Draft, { activation: takes }: Fusions): Draft {
+  const used = uses(draft);
   const calls: (Call | null)[] = [...draft.calls];
   draft.calls.forEach((call, i) => {
     if (!activations.has(call.kernel)) return;
-    const { memory } = draft.buffers[call.inputs[0]!];
-    const [writer] = writers.get(memory) ?? [];
-    const alone = readers.get(memory)!.length === 1 && writers.get(memory)?.length === 1;
-    const before = writers.has(memory) ? calls[writer] : null;
-    if (!alone || !before || !takesActivation.has(before.kernel)) return;
-    if (draft.memories[memory].storage !== null || "activation" in before.options) return;
-    calls[writer] = {
-      ...before,
-      outputs: [call.outputs[0], ...before.outputs.slice(1)],
+    const writer = onlyWriter(draft, used, call.inputs[0]!);
+    const before = writer === undefined ? null : calls[writer];
+    if (!before || !takes.has(before.kernel) || "activation" in before.options) return;
+    if (before.kernel === "add" && !isAlike(before, draft)) return;
+    calls[writer!] = {
+      ...joined(before, call, null, null, 0),
       options: { ...before.options, activation: call.kernel },
-      nodes: [...before.nodes, ...call.nodes],
     };
     calls[i] = null;
   });
   return { ...draft, calls: calls.filter((call) => call !== null) };
 }
 
-/** Kernels that can take an activation's gradient of what they write; its result comes last. */
-const takesGate: ReadonlyMap<string, number> = new Map([
-  ["blocked_conv2d_backward_input", 2],
-  ["blocked_max_pool2d_backward_input", 2],
-  ["blocked_avg_pool2d_backward_input", 1],
-  ["blocked_adaptive_avg_pool2d_backward_input", 1],
-]);
 const gates: ReadonlyMap<string, string> = new Map([
   ["relu_backward_input", "relu"],
   ["sigmoid_backward_input", "sigmoid"],
 ]);
 
 /** An activation's gradient joins the call that writes dy, if nobody else wants that. */
-export function joinGates(draft: Draft): Draft {
-  const { readers, writers } = uses(draft);
+export function joinGates(draft: Draft, { gate: places }: Fusions): Draft {
+  const used = uses(draft);
   const calls: (Call | null)[] = [...draft.calls];
   draft.calls.forEach((call, i) => {
     const activation = gates.get(call.kernel);
     if (activation === undefined) return;
     const [dy, y] = call.inputs;
-    const { memory } = draft.buffers[dy!];
-    const writer = writers.get(memory)?.length === 1 ? writers.get(memory)![0] : undefined;
-    if (writer === undefined || readers.get(memory)!.length !== 1) return;
-    const before = calls[writer];
-    if (!before || draft.memories[memory].storage !== null) return;
-    if (takesGate.get(before.kernel) !== before.inputs.length) return;
-    calls[writer] = {
-      ...before,
-      inputs: [...before.inputs, y],
-      outputs: call.outputs,
+    const writer = onlyWriter(draft, used, dy!);
+    const before = writer === undefined ? null : calls[writer];
+    const place = before ? places.get(before.kernel) : undefined;
+    if (!before || place === undefined || "activation" in before.options) return;
+    if (before.kernel === "add" && !isAlike(before, draft)) return;
+    calls[writer!] = {
+      ...joined(before, call, place, y, 0),
       options: { ...before.options, activation },
-      nodes: [...before.nodes, ...call.nodes],
     };
     calls[i] = null;
+  });
+  return { ...draft, calls: calls.filter((call) => call !== null) };
+}
+
+/** Whether no operand is repeated. */
+const isAlike = ({ inputs, outputs }: Call, { buffers }: Draft): boolean =>
+  new Set([...inputs, ...outputs].map((b) => buffers[b!].shape.join())).size === 1;
+
+/**
+ * A sum joins the call that writes one of its terms, if nobody else wants that term. It is then computed
+ * where the sum was, since the other term may come later.
+ */
+export function joinSums(draft: Draft, { addend: places }: Fusions): Draft {
+  const used = uses(draft);
+  const calls: (Call | null)[] = [...draft.calls];
+  const memoryOf = (b: number | null) => (b === null ? -1 : draft.buffers[b].memory);
+  /** Whether a call can wait until `to` without anything that it reads or writes being touched. */
+  const canWait = (call: Call, from: number, to: number) => {
+    const reads = new Set(call.inputs.map(memoryOf));
+    const writes = new Set(call.outputs.map(memoryOf));
+    return calls.slice(from + 1, to).every((other) => {
+      if (other === null) return true;
+      const touched = [...other.inputs, ...other.outputs].map(memoryOf);
+      return (
+        !other.outputs.some((b) => b !== null && reads.has(memoryOf(b))) &&
+        !touched.some((memory) => memory >= 0 && writes.has(memory))
+      );
+    });
+  };
+  draft.calls.forEach((sum, i) => {
+    if (sum.kernel !== "add" || !isAlike(sum, draft)) return;
+    const terms = [0, 1]
+      .map((hole) => ({ hole, writer: onlyWriter(draft, used, sum.inputs[hole]!) ?? -1 }))
+      // What is computed last need not wait.
+      .sort((a, b) => b.writer - a.writer);
+    for (const { hole, writer } of terms) {
+      // An earlier sum may have taken the call that wrote this term along.
+      const at = calls.findIndex((c) => c?.outputs[0] === sum.inputs[hole]);
+      const before = at < 0 || writer < 0 ? null : calls[at];
+      const place = before ? places.get(before.kernel) : undefined;
+      if (!before || place === undefined || before.inputs.length > place) continue;
+      if (!canWait(before, at, i)) continue;
+      calls[i] = joined(before, sum, place, sum.inputs[1 - hole], hole);
+      calls[at] = null;
+      return;
+    }
   });
   return { ...draft, calls: calls.filter((call) => call !== null) };
 }
@@ -155,6 +265,7 @@ export function thinLinear(draft: Draft, { kernels, always }: Available): Draft 
       kernel: "thin_linear_sgd",
       inputs: [...before.inputs, param, buffer],
       nodes: [...before.nodes, ...update.nodes],
+      besides: [[before.inputs.length, null, before.inputs.length + 1]],
     };
   });
   return { ...draft, calls: calls.filter((call) => call !== null) };

@@ -11,10 +11,8 @@ import * as convnotes from "convnotes";
 import fc from "fast-check";
 import { restoreKernels } from "../check/guarded.js";
 import { type KernelOptions, loadKernels } from "../backend.js";
+import { compute, network } from "./drawn.js";
 import type { Plan } from "./plan.js";
-
-type Tensor = convnotes.Tensor;
-const { add, concat, conv2d, flatten, linear, maxPool2d, noGrad, relu, sgd } = convnotes;
 
 function load(options: KernelOptions): void {
   const status = loadKernels(convnotes, { threads: 2, grain: 0, poison: true, ...options });
@@ -22,123 +20,6 @@ function load(options: KernelOptions): void {
 }
 
 // ## Networks at random
-
-const layers = [
-  "conv",
-  "strided",
-  "relu",
-  "pool",
-  "dilated",
-  "residual",
-  "both",
-  "branches",
-  "share",
-] as const;
-
-const network = fc.record({
-  images: fc.integer({ min: 1, max: 36 }),
-  size: fc.integer({ min: 3, max: 6 }),
-  channels: fc.integer({ min: 1, max: 3 }),
-  layers: fc.array(fc.constantFrom(...layers), { minLength: 1, maxLength: 5 }),
-  update: fc.boolean(),
-  numbers: fc.array(fc.integer({ min: -1, max: 1 }), { minLength: 40, maxLength: 80 }),
-});
-
-type Network = typeof network extends fc.Arbitrary<infer T> ? T : never;
-
-/**
- * The results: scores, the gradient of the images, and that of each weight; or, with an update, each
- * weight after a step.
- */
-function compute(net: Network, device: string, asProgram: boolean): number[][] {
-  let drawn = 0;
-  const next = () => net.numbers[drawn++ % net.numbers.length];
-  const leaf = (shape: number[]) => {
-    const t = convnotes.zeros(shape, { device, requiresGrad: true });
-    for (let i = 0; i < t.size; i++) t.data[i] = next();
-    return t;
-  };
-  // Weights are drawn while the layers are made, once for both ways of running them.
-  const leaves: Tensor[] = [];
-  const weight = (...shape: number[]) => {
-    leaves.push(leaf(shape));
-    return leaves[leaves.length - 1];
-  };
-  let shape = [net.channels, net.size, net.size];
-  const steps: ((x: Tensor) => Tensor)[] = [];
-  const conv = (inC: number, outC: number, k: number, stride: number) => {
-    const [w, b] = [weight(outC, inC, k, k), next() > 0 ? weight(outC) : null];
-    return (x: Tensor) => conv2d(x, w, b, { stride, padding: k >> 1 });
-  };
-  for (const layer of net.layers) {
-    const [C, H, W] = shape;
-    if (layer === "conv") {
-      steps.push(conv(C, 2, 3, 1));
-      shape = [2, H, W];
-    } else if (layer === "strided") {
-      steps.push(conv(C, 3, 3, 2));
-      shape = [3, (H + 1) >> 1, (W + 1) >> 1];
-    } else if (layer === "relu") steps.push((x) => relu(x));
-    else if (layer === "pool" && H >= 2) {
-      steps.push((x) => maxPool2d(x, { kernelSize: 2, stride: 1 }));
-      shape = [C, H - 1, W - 1];
-    } else if (layer === "dilated" && H >= 3) {
-      // Windows do not begin in the order of the pixels that they see, and an activation waits for them.
-      const options = { kernelSize: 4, stride: 1, padding: 2, dilation: 2 };
-      steps.push((x) => maxPool2d(relu(x), options));
-      shape = [C, H - 2, W - 2];
-    } else if (layer === "residual") {
-      const inner = conv(C, C, 3, 1);
-      steps.push((x) => relu(add(inner(x), x)));
-    } else if (layer === "both") {
-      // What an activation reads is read by another as well.
-      const inner = conv(C, C, 3, 1);
-      steps.push((x) => {
-        const y = inner(x);
-        return add(relu(y), y);
-      });
-    } else if (layer === "branches") {
-      const [a, b] = [conv(C, 1, 1, 1), conv(C, 2, 3, 1)];
-      steps.push((x) => concat([relu(a(x)), b(x), x], { dim: 1 }));
-      shape = [C + 3, H, W];
-    } else if (layer === "share") {
-      // The same weight twice: its gradients are added up.
-      const same = conv(C, C, 1, 1);
-      steps.push((x) => same(relu(same(x))));
-    }
-  }
-  const head = weight(2, shape[0] * shape[1] * shape[2]);
-  const x = leaf([net.images, net.channels, net.size, net.size]);
-  const dy = leaf([net.images, 2]).detach();
-  const step = () => {
-    const scores = linear(
-      flatten(
-        steps.reduce((t, f) => f(t), x),
-        { startDim: 1, endDim: -1 },
-      ),
-      head,
-      null,
-    );
-    scores.backward(dy);
-    const gradients = leaves.flatMap((t) => (t.grad ? [t.grad] : []));
-    if (!net.update) return [scores, x.grad!, ...gradients];
-    noGrad(() => {
-      leaves.forEach((t, i) => {
-        const momentum = i % 2 === 0 ? 0.5 : 0;
-        const buffer = momentum > 0 ? convnotes.zeros(t.shape, { device }) : null;
-        if (t.grad) sgd(t, t.grad, buffer, { lr: 0.5, momentum, first: true });
-      });
-    });
-    return [scores, x.grad!];
-  };
-  const numbers = (results: readonly Tensor[]) =>
-    [...results, ...(net.update ? leaves : [])].map((t) => Array.from(t.data, Number));
-  if (!asProgram) return numbers(step());
-  const { graph, result } = convnotes.trace(() => convnotes.uncomputed(step));
-  const program = convnotes.backendOf(device).compile!({ graph, inputs: [x, dy], outputs: result });
-  program.run([x, dy], result, new Map());
-  return numbers(result);
-}
 
 describe("programs of networks", () => {
   after(restoreKernels);

@@ -7,7 +7,7 @@
 // A draft starts as one call for each step of the graph that something needs. Passes rewrite it in
 // turn (layouts, fusions, order); at the end memory is placed by lifetime.
 
-import type { DType, Graph, Shape } from "convnotes";
+import type { DType, Graph, Primitive, Shape } from "convnotes";
 import { type Lifetime, mostAlive, placeInMemory } from "./memory.js";
 
 // ## What a plan is made of
@@ -34,8 +34,13 @@ export interface Call {
   readonly inputs: readonly (number | null)[];
   readonly outputs: readonly (number | null)[];
   readonly options: object;
-  /** The steps of the graph that it does. Options that vary are those of the last. */
+  /** The steps of the graph that it does. Options that vary are those of the one that has them. */
   readonly nodes: readonly number[];
+  /**
+   * Where the steps after the first go on with its result, one after another: for each, where its inputs
+   * stand among `inputs`; null for that result.
+   */
+  readonly besides?: readonly (readonly (number | null)[])[];
   /** Names of options that differ from run to run. */
   readonly varying: readonly string[];
 }
@@ -58,6 +63,32 @@ export interface Plan extends Draft {
   /** Calls after which the guard is looked at. */
   readonly guardAfter: number;
 }
+
+// ## What kernels take
+
+/** Beside float32: class labels, places in a list, stored pixels. By the name of the input. */
+const integers: Readonly<Record<string, DType>> = {
+  target: "int64",
+  indices: "int64",
+  images: "uint8",
+};
+
+type Operands = readonly ({ readonly shape: Shape; readonly dtype: DType } | null)[];
+
+/** Whether a primitive's kernel takes tensors of those types and so many axes. */
+export const suits = (
+  { inputs: names }: Pick<Primitive, "inputs">,
+  inputs: Operands,
+  outputs: Operands,
+): boolean =>
+  [...inputs, ...outputs].every((t) => t === null || t.shape.length <= 8) &&
+  inputs.every(
+    (t, i) =>
+      t === null ||
+      t.dtype === "float32" ||
+      (Object.hasOwn(integers, names[i]) && t.dtype === integers[names[i]]),
+  ) &&
+  outputs.every((t) => t === null || t.dtype === "float32" || t.dtype === "int64");
 
 /** Options that may differ from run to run, by primitive. */
 const varyingOptions: Readonly<Record<string, readonly string[]>> = {

@@ -3,18 +3,21 @@
 // What a backend's `compile` does: plan the step, check that there is a kernel for every call, and
 // hand the plan to the host's executor (host/program.cpp). A run binds parameters where they lie.
 
-import type { Program, Tensor, TracedStep } from "convnotes";
+import type { Primitive, Program, Tensor, TracedStep } from "convnotes";
 import {
+  gpuFusions,
+  hostFusions,
   joinActivations,
   joinBatchNormGradients,
   joinGates,
+  joinSums,
   thinLinear,
   updateEarly,
   writeInPlace,
 } from "./fuse.js";
-import { intoBlocks } from "./layout.js";
+import { goesIntoBlocks, intoBlocks } from "./layout.js";
 import { intoTiles } from "./winograd.js";
-import { draftOf, finish, type Plan } from "./plan.js";
+import { type Call, type Draft, draftOf, finish, type Plan, suits } from "./plan.js";
 import { printed } from "./print.js";
 
 /** The class that the addon exports; addon/program.h describes its arguments. */
@@ -31,6 +34,8 @@ export interface Host {
   readonly Program: HostProgram;
   /** The names of all kernels. */
   readonly kernels: ReadonlySet<string>;
+  /** Whose kernels they are, which says what can be fused. Default: `host`. */
+  readonly target?: "host" | "gpu";
   /** What is bound for a tensor, which the program reads or writes. Default: its numbers. */
   readonly lend?: (tensor: Tensor, written: boolean) => unknown;
 }
@@ -58,7 +63,7 @@ export class NoProgram extends Error {}
 /** The passes in turn. Throws: NoProgram where the graph has a step without a kernel. */
 export function planStep(
   step: TracedStep,
-  kernels: ReadonlySet<string>,
+  { kernels, target = "host" }: Pick<Host, "kernels" | "target">,
   { rewrite = "pay", winograd = true, apart = false }: CompileOptions = {},
 ): Plan {
   const { graph, outputs, guard } = step;
@@ -71,21 +76,33 @@ export function planStep(
     const at = graph.nodes[nodes[0]].path;
     const where = at === "" ? "" : ` in ${at}`;
     if (!kernels.has(kernel)) throw new NoProgram(`there is no kernel for ${kernel}${where}`);
-    for (const b of [...inputs, ...outputs]) {
-      const dtype = b === null ? "float32" : draft.buffers[b].dtype;
-      if (dtype !== "float32" && dtype !== "int64")
-        throw new NoProgram(`kernels compute in float32, but ${kernel}${where} has ${dtype}`);
-      if (b !== null && (draft.buffers[b].shape.includes(0) || draft.buffers[b].shape.length > 8))
-        throw new NoProgram(`${kernel}${where} has a tensor that is empty or has over 8 axes`);
+    const of = (list: Call["inputs"]) => list.map((b) => (b === null ? null : draft.buffers[b]));
+    const tensors = [...of(inputs), ...of(outputs)].filter((b) => b !== null);
+    if (tensors.some(({ shape }) => shape.includes(0) || shape.length > 8))
+      throw new NoProgram(`${kernel}${where} has a tensor that is empty or has over 8 axes`);
+    if (!suits(graph.nodes[nodes[0]].primitive as Primitive, of(inputs), of(outputs))) {
+      const other = tensors.find(({ dtype }) => dtype !== "float32");
+      throw new NoProgram(`kernels compute in float32, but ${kernel}${where} has ${other?.dtype}`);
     }
   }
-  if (rewrite === "never") return finish(updateEarly(draft), apart);
+  const done = (last: Draft) =>
+    finish(apart || rewrite === "never" ? last : writeInPlace(last), apart);
+  if (target === "gpu") {
+    // One launch updates all parameters, so the updates stay together.
+    if (rewrite === "never") return done(draft);
+    const joint = joinBatchNormGradients(draft, ({ kernel }) => kernels.has(kernel));
+    const summed = joinSums(joint, gpuFusions);
+    return done(joinGates(joinActivations(summed, gpuFusions), gpuFusions));
+  }
+  if (rewrite === "never") return done(updateEarly(draft));
   const available = { kernels, always: rewrite === "always" };
-  const joined = joinBatchNormGradients(draft, available);
-  const blocked = joinGates(joinActivations(intoBlocks(joined, available)));
-  const tiled = winograd ? intoTiles(blocked, available) : blocked;
-  const fused = updateEarly(thinLinear(tiled, available));
-  return finish(apart ? fused : writeInPlace(fused), apart);
+  const joint = joinBatchNormGradients(draft, (call) =>
+    goesIntoBlocks(call, draft.buffers, available),
+  );
+  const blocked = intoBlocks(joint, available);
+  const fused = joinGates(joinActivations(blocked, hostFusions), hostFusions);
+  const tiled = winograd ? intoTiles(fused, available) : fused;
+  return done(updateEarly(thinLinear(tiled, available)));
 }
 
 /** Throws: NoProgram for a step that the host cannot run as a whole. */
@@ -95,7 +112,7 @@ export function compileStep(
   options: CompileOptions = {},
 ): Program & { readonly plan: Plan } {
   const { graph, inputs, outputs } = step;
-  const plan = planStep(step, host.kernels, options);
+  const plan = planStep(step, host, options);
 
   // What is bound, by storage: the images and results of the run, or tensors that stay.
   const given = new Map<number, number>();
@@ -151,7 +168,10 @@ export function compileStep(
     poison: options.poison ?? false,
   });
   const varying = plan.calls.flatMap(({ nodes, varying }) =>
-    varying.map((name) => ({ node: nodes[nodes.length - 1], name })),
+    varying.map((name) => {
+      const node = nodes.find((n) => name in graph.nodes[n].options)!;
+      return { node, name };
+    }),
   );
   const numbers = new Float64Array(varying.length);
 
