@@ -44,7 +44,7 @@ interface Gpu {
   has(kernel: string): boolean;
   describe(): GpuDescription;
   configure(settings: string): void;
-  precision(tf32: boolean): void;
+  precision(name: Precision): void;
   run(
     kernel: string,
     inputs: readonly unknown[],
@@ -52,6 +52,9 @@ interface Gpu {
     options: object,
   ): void;
 }
+
+/** How factors are rounded before they are multiplied; `fp32`: not at all. `bf16` needs compute capability 8. */
+export type Precision = "tf32" | "bf16" | "fp32";
 
 /** What `convnotes devices` shows of a device. */
 export interface GpuDescription {
@@ -94,7 +97,7 @@ export interface GpuLibrary {
 export interface GpuOptions extends CompileOptions {
   readonly sampler?: Sampler;
   /** How factors are rounded before they are multiplied. Default: `tf32`. */
-  readonly precision?: "tf32" | "fp32";
+  readonly precision?: Precision;
   /**
    * Of the emulated device, such as "order=random seed=7 asynchrony=late". Default: what the environment
    * variable CONVNOTES_EMULATED_SETTINGS says.
@@ -270,10 +273,11 @@ function register(
   const gpu = (): Gpu => {
     if (mine) return mine;
     const key = `${file} ${index}`;
-    mine = opened.get(key) ?? new addon.Gpu(file, index);
-    opened.set(key, mine);
-    mine.precision(factors === "tf32");
-    mine.configure(options.settings ?? process.env.CONVNOTES_EMULATED_SETTINGS ?? "");
+    const found = opened.get(key) ?? new addon.Gpu(file, index);
+    opened.set(key, found);
+    found.configure(options.settings ?? process.env.CONVNOTES_EMULATED_SETTINGS ?? "");
+    found.precision(precision);
+    mine = found;
     return mine;
   };
   const device: OpenDevice = {
@@ -287,7 +291,8 @@ function register(
   /** What is allocated while `scoped` runs. */
   let passing: Memory[] | null = null;
   const { sampler } = options;
-  const factors = options.precision === "fp32" ? "float32" : "tf32";
+  const { precision = "tf32" } = options;
+  const factors = precision === "fp32" ? "float32" : precision;
   const forward = new Map<string, Primitive>();
   const namesOf: NamesOf = (stem) => forward.get(stem)!;
 

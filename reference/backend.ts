@@ -94,7 +94,7 @@ export interface DeviceDescription {
   readonly freeBytes: number;
   readonly totalBytes: number;
   /** How factors are rounded before they are multiplied. */
-  readonly factors: "tf32" | "float32";
+  readonly factors: "tf32" | "bf16" | "float32";
 }
 
 // ## Whole steps

@@ -22,7 +22,7 @@ export interface KernelSettings {
   /** Default: one for each processor. */
   readonly threads?: number | undefined;
   /** On GPUs, how factors are rounded before they are multiplied. Default: `tf32`. */
-  readonly precision?: "tf32" | "fp32" | undefined;
+  readonly precision?: "tf32" | "bf16" | "fp32" | undefined;
   /**
    * Whether convolutions may use Winograd's tiles, which multiply less and whose results are rounded
    * otherwise. Default: true.

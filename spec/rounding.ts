@@ -46,6 +46,16 @@ export const tf32: Arithmetic = {
 /** As float32, where a convolution's results come two by two from fewer multiplications. */
 export const winograd: Arithmetic = { ...float32, winograd: true };
 
+/**
+ * The same on factors rounded to BF16. Whether a GPU adds eight products at a time or sixteen, that is no
+ * more than the operations counted above: what is not there is zero, and cut off nothing.
+ */
+export const bf16: Arithmetic = { ...tf32, factors: 2 ** -8 };
+
+/** By how factors are rounded before tensor cores multiply them; `float32`: not at all. */
+export const arithmeticWith = { float32, tf32, bf16 } as const;
+export type Factors = keyof typeof arithmeticWith;
+
 export const float64: Arithmetic = { unit: 2 ** -53, tiny: 2 ** -1074, depth: inTurn };
 
 /** For two computations in float64 that are compared: each of them may err. */

@@ -147,9 +147,12 @@ class GpuObject : public Napi::ObjectWrap<GpuObject> {
 
   Napi::Value precision(const Napi::CallbackInfo& info) {
     return onDevice(info.Env(), [&]() -> Napi::Value {
-      require(info[0].IsBoolean(), "precision must be true for TF32 or false");
-      open().tf32 = info[0].As<Napi::Boolean>().Value();
-      gpu->library.setPrecision(gpu->queue, gpu->tf32);
+      require(info[0].IsString(), "precision must be a string");
+      const std::string name = info[0].As<Napi::String>().Utf8Value();
+      std::lock_guard lock(turn);
+      open().use();
+      expect(gpu->library.setPrecision(gpu->queue, name.c_str()), "precision");
+      gpu->precision = name;
       return info.Env().Undefined();
     });
   }

@@ -2,7 +2,7 @@
 //
 //     Gpu.count(file)                        { count, why }
 //     new Gpu(file, device)                  opens a library of kernels and one of its devices
-//       .kind() .has(kernel) .describe() .configure(text) .precision(tf32)
+//       .kind() .has(kernel) .describe() .configure(text) .precision(name)
 //       .run(kernel, inputs, outputs, options)
 //     new GpuMemory(gpu, bytes)              .upload(array) .download(array) .copy(memory) .release()
 //     new GpuProgram(gpu, description)       .run(bound, numbers, times?, watch?)

@@ -44,7 +44,7 @@ class Gpu {
   const int device;
   /** For single calls, uploads and downloads. */
   void* queue = nullptr;
-  bool tf32 = true;
+  std::string precision = "tf32";
 
   /** Makes it the thread's device. */
   void use() const { expect(library.use(device), "the device cannot be used"); }
@@ -52,7 +52,7 @@ class Gpu {
   void* createQueue() const {
     void* made = library.createQueue();
     if (!made) throw GpuError("the device gives no queue");
-    library.setPrecision(made, tf32);
+    expect(library.setPrecision(made, precision.c_str()), "precision");
     return made;
   }
 

@@ -7,7 +7,13 @@
 //
 // What comes out is a certificate. What is off ends the run, with all that is needed to see it again.
 
-import { type Arithmetic, float32, tf32, winograd } from "../../spec/rounding.js";
+import {
+  type Arithmetic,
+  arithmeticWith,
+  type Factors,
+  float32,
+  winograd,
+} from "../../spec/rounding.js";
 import { type Continuation, hasLaw, judgeCall, type KernelCall, type NamesOf } from "./call.js";
 import { cutCall, drawCut, type Held } from "./cut.js";
 
@@ -29,15 +35,11 @@ export interface HeldContinuation extends Omit<Continuation, "inputs"> {
   readonly inputs: readonly (Held | null)[];
 }
 
-/** How factors are rounded before tensor cores multiply them; `float32`: not at all. */
-export type Factors = "float32" | "tf32";
-
 /** Only sums of products run on tensor cores. */
 const arithmeticOf = (primitive: string, factors: Factors): Arithmetic =>
-  factors === "tf32" &&
   /^(conv2d|linear|matmul)\b/.test(primitive.replace(/_backward.*/, "")) &&
   !primitive.endsWith("_bias")
-    ? tf32
+    ? arithmeticWith[factors]
     : float32;
 
 /** What was seen of one operation. */

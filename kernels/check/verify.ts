@@ -8,7 +8,7 @@ import * as convnotes from "convnotes";
 import { cpus } from "node:os";
 import fc from "fast-check";
 import type { Law } from "../../spec/laws.js";
-import { type Arithmetic, float32, tf32 } from "../../spec/rounding.js";
+import { type Arithmetic, arithmeticWith, float32 } from "../../spec/rounding.js";
 import type { Case } from "../../spec/values.js";
 import { type KernelOptions, loadKernels } from "../backend.js";
 import { checkKernels, restoreKernels } from "./guarded.js";
@@ -137,8 +137,8 @@ function describeGpu(device: string): { isa: string; threads: number } {
 
 /** What the results of an operation's kernels may be off. */
 function arithmeticOf(stem: string, device: string): Arithmetic {
-  const factors = convnotes.backendOf(device).describe?.().factors;
-  return factors === "tf32" && ["conv2d", "linear", "matmul"].includes(stem) ? tf32 : float32;
+  const factors = convnotes.backendOf(device).describe?.().factors ?? "float32";
+  return ["conv2d", "linear", "matmul"].includes(stem) ? arithmeticWith[factors] : float32;
 }
 
 function seenOf(law: Law, device: string, seed: number, runs: number): Seen {

@@ -8,7 +8,8 @@ import type { DType, Graph, GraphNode, Primitive, Shape } from "convnotes";
 import type { Buffer, Call, Plan } from "../plan/plan.js";
 import type { HostProgram } from "../plan/program.js";
 import type { Held } from "./cut.js";
-import type { Factors, HeldCall, Sampler } from "./sampler.js";
+import type { Factors } from "../../spec/rounding.js";
+import type { HeldCall, Sampler } from "./sampler.js";
 import type { NamesOf } from "./call.js";
 
 const arrays = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array } as const;

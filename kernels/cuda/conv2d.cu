@@ -14,7 +14,8 @@
 //   A thread copies for one pixel, whose place it finds once; where each term lies is found by 16
 //   threads for each step of 16 terms, a step ahead, and read by all from shared memory. Backward, pixels
 //   that are `stride` apart see the same taps; each such class is a product of its own, so that no
-//   product with a zero between two places is ever computed.
+//   product with a zero between two places is ever computed. On Hopper the weights of all classes are packed
+//   first, and pixels are what is streamed (warpgroup.h).
 // - *Correlate*, backward-weight: channels of y × (channels of x and taps), the terms are pixels. A
 //   thread copies for one pixel of each step, which it finds by two multiplications.
 //
@@ -199,6 +200,23 @@ __device__ __forceinline__ Class classOf(const Slide& s, int z) {
   return c;
 }
 
+/** Term k of a class: its channel, and which of the taps that are seen. */
+struct TermPlace {
+  int channel, a, b;
+};
+
+__device__ __forceinline__ TermPlace placeOf(const Class& c, int k) {
+  const int taps = c.rows.count * c.columns.count, channel = k / taps, tap = k - channel * taps;
+  const int a = tap / c.columns.count;
+  return {channel, a, tap - a * c.columns.count};
+}
+
+/** Where its weight lies, among those of a result. */
+__device__ __forceinline__ int weightOf(const Slide& s, const Class& c, const TermPlace& at) {
+  return at.channel * s.channelStep + (c.rows.tap + at.a * c.rows.tapStep) * s.columns.taps +
+         c.columns.tap + at.b * c.columns.tapStep;
+}
+
 /** Where channel m of a class's pixel is written, and which channel that is; −1 for nowhere. */
 struct Target {
   int at, channel;
@@ -252,19 +270,16 @@ struct SlideLoad {
     const int k = step * STEP + thread;
     Term term{0, NOWHERE, 0, -1};
     if (k < c.terms) {
-      const int taps = c.rows.count * c.columns.count;
-      const int channel = k / taps, tap = k - channel * taps;
-      const int a = tap / c.columns.count, b = tap - a * c.columns.count;
-      const int down = c.rows.first + a * c.rows.spacing;
-      const int right = c.columns.first + b * c.columns.spacing;
-      term = {(channel * s.rows.source + down) * s.columns.source + right, down, right,
-              channel * s.channelStep + (c.rows.tap + a * c.rows.tapStep) * s.columns.taps +
-                  c.columns.tap + b * c.columns.tapStep};
+      const TermPlace at = placeOf(c, k);
+      const int down = c.rows.first + at.a * c.rows.spacing;
+      const int right = c.columns.first + at.b * c.columns.spacing;
+      term = {(at.channel * s.rows.source + down) * s.columns.source + right, down, right,
+              weightOf(s, c, at)};
     }
     terms[step % PREPARED][thread] = term;
   }
 
-  __device__ __forceinline__ void operator()(float* as, float* bs, int step) const {
+  __device__ __forceinline__ void a(float* as, int step) const {
     const int thread = static_cast<int>(threadIdx.x);
     const Term* here = terms[step % PREPARED];
     if (s.fours) {
@@ -279,6 +294,11 @@ struct SlideLoad {
                          weights + (inside ? (m0 + i) * s.resultStep + at : 0), inside ? 4 : 0);
       }
     }
+  }
+
+  __device__ __forceinline__ void b(float* bs, int step) const {
+    const int thread = static_cast<int>(threadIdx.x);
+    const Term* here = terms[step % PREPARED];
     if (s.quads) {
       constexpr int ACROSS = S::N / 4;
       const int n = thread % ACROSS * 4;
@@ -322,39 +342,89 @@ struct SlideResult {
   }
 };
 
-template <class S, Precision P>
-GPU_KERNEL(S::THREADS, S::BLOCKS) slideKernel(Slide s) {
-  GPU_DYN_SHARED(bytes);
-  float* shared = reinterpret_cast<float*>(bytes);
-  GPU_SHARED(Term[PREPARED][STEP], terms);
-  const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
-  // Shared, because registers are what is short.
-  GPU_SHARED(Class, c);
+/** What a thread copies: for one pixel, or four neighbours. */
+template <class S>
+__device__ __forceinline__ SlideLoad<S> slideLoadOf(const Slide& s, const Class& c,
+                                                    Term (*terms)[STEP], int m0, int n0) {
   const int thread = static_cast<int>(threadIdx.x);
-  if (thread == 0) c = classOf(s, static_cast<int>(blockIdx.z));
-  __syncthreads();
   const int mine = n0 + (s.quads ? thread % (S::N / 4) * 4 : thread % S::N);
   const bool exists = mine < s.pixels;
   const Position at = positionOf(s, exists ? mine : 0);
   // What a pixel that does not exist sees is outside.
   const int row = exists ? at.row * s.rows.step : NO_PIXEL, column = at.column * s.columns.step;
   const int64_t image = (int64_t{at.image} * s.groups + c.group) * s.channels;
-  const SlideLoad<S> load{
-      s,   c,      terms, s.weights + c.group * s.groupStep,
-      s.source + (image * s.rows.source + at.row * s.rows.step) * s.columns.source + column,
-      m0,  row,    column};
+  return {s,
+          c,
+          terms,
+          s.weights + c.group * s.groupStep,
+          s.source + (image * s.rows.source + at.row * s.rows.step) * s.columns.source + column,
+          m0,
+          row,
+          column};
+}
+
+template <class S>
+__device__ __forceinline__ void slideNansAgain(const Slide& s, const Class& c, int m0, int n0) {
+  eachOfMine<S>([&](int m, int n) {
+    const Target to = targetOf(s, c, m0 + m, n0 + n);
+    if (to.at < 0 || s.to[to.at] == s.to[to.at]) return;
+    const float sum = slideAgain(s, c, m0 + m, positionOf(s, n0 + n));
+    s.to[to.at] = s.epilogue(sum, to.channel, s.epilogue.read(to.at));
+  });
+}
+
+template <class S, Precision P>
+GPU_KERNEL(S::THREADS, S::BLOCKS) slideKernel(Slide s) {
+  GPU_DYN_SHARED(bytes);
+  float* shared = reinterpret_cast<float*>(bytes);
+  GPU_SHARED(Term[PREPARED][STEP], terms);
+  // Shared, because registers are what is short.
+  GPU_SHARED(Class, c);
+  const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
+  if (threadIdx.x == 0) c = classOf(s, static_cast<int>(blockIdx.z));
+  __syncthreads();
   float sums[S::WARP_M / 16][S::WARP_N / 8][4] = {};
-  sumTile<S, P, true, false>(shared, (c.terms + STEP - 1) / STEP, load, sums);
+  sumTile<S, P, true, false>(shared, (c.terms + STEP - 1) / STEP,
+                             slideLoadOf<S>(s, c, terms, m0, n0), sums);
   bool again = false;
   writeTile<S>(shared, sums, SlideResult{s, c, m0, n0, again});
-  if (s.border && again)
-    eachOfMine<S>([&](int m, int n) {
-      const Target to = targetOf(s, c, m0 + m, n0 + n);
-      if (to.at < 0 || s.to[to.at] == s.to[to.at]) return;
-      const float sum = slideAgain(s, c, m0 + m, positionOf(s, n0 + n));
-      s.to[to.at] = s.epilogue(sum, to.channel, s.epilogue.read(to.at));
-    });
+  if (s.border && again) slideNansAgain<S>(s, c, m0, n0);
 }
+
+/** The same on Hopper (warpgroup.h), with the weights of all groups and classes packed. */
+template <class S, Precision P>
+GPU_KERNEL(S::THREADS, S::BLOCKS)
+warpgroupSlideKernel(GPU_GRID_CONSTANT const gpu::TensorMap packed, Slide s) {
+#if GPU_SM90A
+  GPU_DYN_SHARED(shared);
+  GPU_SHARED(Term[PREPARED][STEP], terms);
+  GPU_SHARED(Class, c);
+  const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
+  if (threadIdx.x == 0) c = classOf(s, static_cast<int>(blockIdx.z));
+  __syncthreads();
+  float sums[S::M / 2] = {};
+  sumTileByWarpgroups<S, P, false>(shared, packed, 0,
+                                   static_cast<int>(blockIdx.z) * s.results + m0,
+                                   (c.terms + STEP - 1) / STEP,
+                                   slideLoadOf<S>(s, c, terms, m0, n0), sums);
+  bool again = false;
+  writeStreamedTile<S>(reinterpret_cast<float*>(shared), sums, SlideResult{s, c, m0, n0, again});
+  if (s.border && again) slideNansAgain<S>(s, c, m0, n0);
+#endif
+}
+
+/** The weights as terms lie in them: a row for each result, a layer for each group and class. */
+struct PackedWeights {
+  Slide s;
+
+  using Layer = Class;
+  __device__ __forceinline__ Class layer(int z) const { return classOf(s, z); }
+  __device__ __forceinline__ float operator()(const Class& c, int row, int k) const {
+    if (k >= c.terms) return 0;
+    return s.weights[c.group * s.groupStep + row * s.resultStep +
+                     weightOf(s, c, placeOf(c, k))];
+  }
+};
 
 template <class S>
 void launchSlide(const Call& call, Queue& queue, const Slide& s) {
@@ -364,6 +434,31 @@ void launchSlide(const Call& call, Queue& queue, const Slide& s) {
                 dim3(blocksFor(s.pixels, S::N), gridAxis((s.results + S::M - 1) / S::M, "channels"),
                      layers),
                 S::THREADS, sharedBytesOf<S, true, false>, s);
+}
+
+template <class S>
+void launchSlideByWarpgroups(const Call& call, Queue& queue, const Slide& s) {
+  const int64_t layers = int64_t{s.groups} * s.rows.classes * s.columns.classes;
+  // The most that any class sees.
+  const auto seen = [](const Axis& axis) {
+    const int tapStep = axis.backward ? axis.stride / std::gcd(axis.stride, axis.dilation) : 1;
+    return int64_t{(axis.taps + tapStep - 1) / tapStep};
+  };
+  const int64_t terms = s.channels * seen(s.rows) * seen(s.columns);
+  void* packed = queue.scratch(packedBytes(queue, layers * s.results, terms));
+  const auto launch = [&]<Precision P>(std::integral_constant<Precision, P>) {
+    const gpu::TensorMap map =
+        pack<S, P>(call, queue, PackedWeights{s}, packed, s.results, terms, layers);
+    enqueueShared(queue, warpgroupSlideKernel<S, P>, call.name,
+                  dim3(blocksFor(s.pixels, S::N),
+                       gridAxis((s.results + S::M - 1) / S::M, "channels"),
+                       gridAxis(layers, "groups times strides")),
+                  S::THREADS, warpgroupBytesOf<S, P, false>, map, s);
+  };
+  if (queue.precision == Precision::bf16)
+    launch(std::integral_constant<Precision, Precision::bf16>{});
+  else
+    launch(std::integral_constant<Precision, Precision::tf32>{});
 }
 
 void slide(const Call& call, Queue& queue, const Geometry& g, const float* source, const float* w,
@@ -396,7 +491,12 @@ void slide(const Call& call, Queue& queue, const Geometry& g, const float* sourc
   s.quads = g.taps() == 1 && !s.border && s.rows.results == s.rows.source &&
             s.columns.results == s.columns.source && area % 4 == 0 && aligned(source);
   const int64_t layers = g.groups * s.rows.classes * s.columns.classes;
-  if (fillsLargeTiles(s.results, s.pixels, layers))
+  const bool large = fillsLargeTiles(s.results, s.pixels, layers);
+  if (goesByWarpgroups(queue, s.pixels)) {
+    (large ? launchSlideByWarpgroups<LargeTile> : launchSlideByWarpgroups<SmallTile>)(call, queue, s);
+    return;
+  }
+  if (large)
     launchSlide<LargeTile>(call, queue, s);
   else
     launchSlide<SmallTile>(call, queue, s);
@@ -446,30 +546,42 @@ struct CorrelateLoad {
 
   __device__ __forceinline__ void prepare(int) const {}
 
-  __device__ __forceinline__ void operator()(float* as, float* bs, int step) const {
+  /** Where the thread's place of a step lies. */
+  struct Place {
+    bool exists;
+    int image, rest, row, column;
+  };
+  __device__ __forceinline__ Place placeOf(int step) const {
+    const int place = begin + step * STEP + static_cast<int>(threadIdx.x) % STEP;
+    if (place >= end) return {false, 0, 0, NO_PIXEL, 0};
+    const int image = s.byArea(place), rest = place - image * s.area, i = s.byAcross(rest);
+    return {true, image, rest, i * s.strideDown, (rest - i * s.across) * s.strideAcross};
+  }
+
+  __device__ __forceinline__ void a(float* to, int step) const {
     const int thread = static_cast<int>(threadIdx.x), k = thread % STEP;
-    const int place = begin + step * STEP + k;
-    const bool exists = place < end;
-    const int image = s.byArea(exists ? place : 0);
-    const int rest = exists ? place - image * s.area : 0, i = s.byAcross(rest);
-    const int row = exists ? i * s.strideDown : NO_PIXEL;
-    const int column = (rest - i * s.across) * s.strideAcross;
-    const int64_t images = int64_t{image} * s.groups + group;
-    const float* a = s.dy + (images * s.o + m0) * s.area + rest;
+    const Place at = placeOf(step);
+    const float* from = s.dy + ((int64_t{at.image} * s.groups + group) * s.o + m0) * s.area + at.rest;
 #pragma unroll 2
     for (int m = thread / STEP; m < S::M; m += S::THREADS / STEP) {
-      const bool inside = exists && m0 + m < s.o;
-      gpu::cp_async<4>(as + Layout<S::M, true>::at(m, k), inside ? a + m * s.area : s.dy,
+      const bool inside = at.exists && m0 + m < s.o;
+      gpu::cp_async<4>(to + Layout<S::M, true>::at(m, k), inside ? from + m * s.area : s.dy,
                        inside ? 4 : 0);
     }
-    const float* b = s.x + (images * s.c * s.height + i * s.strideDown) * s.width + column;
+  }
+
+  __device__ __forceinline__ void b(float* to, int step) const {
+    const int thread = static_cast<int>(threadIdx.x), k = thread % STEP;
+    const Place at = placeOf(step);
+    const int64_t images = int64_t{at.image} * s.groups + group;
+    const float* from = s.x + (images * s.c * s.height + at.row) * s.width + at.column;
 #pragma unroll 2
     for (int n = thread / STEP; n < S::N; n += S::THREADS / STEP) {
       const Term term = columns[n];
       const bool inside =
-          static_cast<unsigned>(row + term.y) < static_cast<unsigned>(s.height) &&
-          static_cast<unsigned>(column + term.z) < static_cast<unsigned>(s.width);
-      gpu::cp_async<4>(bs + Layout<S::N, true>::at(n, k), inside ? b + term.x : s.x,
+          static_cast<unsigned>(at.row + term.y) < static_cast<unsigned>(s.height) &&
+          static_cast<unsigned>(at.column + term.z) < static_cast<unsigned>(s.width);
+      gpu::cp_async<4>(to + Layout<S::N, true>::at(n, k), inside ? from + term.x : s.x,
                        inside ? 4 : 0);
     }
   }

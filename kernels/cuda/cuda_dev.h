@@ -64,6 +64,18 @@ inline const char* device_info(int device, DeviceInfo* info) {
   return message(cudaMemGetInfo(&info->freeBytes, &info->totalBytes));
 }
 
+/** Of the device in use, times ten: 90 for Hopper. */
+inline int compute_capability() {
+  int device = 0, major = 0, minor = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  return 10 * major + minor;
+}
+
+/** Whether there is enough of something; the emulated device can be told that there always is. */
+inline bool pays(Way, int64_t have, int64_t needed) { return have >= needed; }
+
 /** Device memory, or nullptr when there is not enough; aligned to 256 bytes, its content undefined. */
 inline void* alloc(size_t bytes) {
   void* memory = nullptr;

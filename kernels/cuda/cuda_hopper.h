@@ -153,6 +153,15 @@ __device__ __forceinline__ void wgmma_wait() {
 #endif
 }
 
+/** The same for sums that are then read. */
+template <int N, int SUMS>
+__device__ __forceinline__ void wgmma_wait(float (&d)[SUMS]) {
+  wgmma_wait<N>();
+  // Nobody moves a read of a register across this.
+#pragma unroll
+  for (float& sum : d) asm volatile("" : "+f"(sum)::"memory");
+}
+
 #define GPU_SUMS                                                                                  \
   "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24," \
   "%25,%26,%27,%28,%29,%30,%31}"
@@ -189,6 +198,76 @@ __device__ __forceinline__ void wgmma_m64n64k16_bf16(float (&d)[32], uint64_t a,
       : "l"(a), "l"(b), "r"(accumulate), "n"(rowsOfA), "n"(columnsOfB));
 #endif
 }
+// Or A comes from registers, as fragments of mma.m16n8k8 (TF32) or mma.m16n8k16 (BF16): the 16 rows of each
+// warp. Nobody writes to them before wgmma_wait. B's columns are 64 or 128: two of them for each sum.
+
+#define GPU_SUMS_64 \
+  "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19," \
+  "%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36," \
+  "%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53," \
+  "%54,%55,%56,%57,%58,%59,%60,%61,%62,%63}"
+#define GPU_SUMS_OF_64(d) \
+  "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), \
+      "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), \
+      "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), \
+      "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), \
+      "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), \
+      "+f"(d[31]), "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), \
+      "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), \
+      "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]), \
+      "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), \
+      "+f"(d[55]), "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), \
+      "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+
+/** d += A·B: A is 64×8 and in registers, B 8×128 or 8×64, its eight numbers of a product side by side. */
+__device__ __forceinline__ void wgmma_m64k8_tf32(float (&d)[64], const uint32_t (&a)[4],
+                                                 uint64_t b) {
+#if GPU_SM90A
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.eq.b32 add, 0, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32.tf32 " GPU_SUMS_64
+      ", {%64,%65,%66,%67}, %68, add, 1, 1;\n}"
+      : GPU_SUMS_OF_64(d)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+#endif
+}
+__device__ __forceinline__ void wgmma_m64k8_tf32(float (&d)[32], const uint32_t (&a)[4],
+                                                 uint64_t b) {
+#if GPU_SM90A
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.eq.b32 add, 0, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 " GPU_SUMS
+      ", {%32,%33,%34,%35}, %36, add, 1, 1;\n}"
+      : GPU_SUMS_OF(d)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+#endif
+}
+
+/** The same with 16 terms. */
+__device__ __forceinline__ void wgmma_m64k16_bf16(float (&d)[64], const uint32_t (&a)[4],
+                                                  uint64_t b) {
+#if GPU_SM90A
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.eq.b32 add, 0, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 " GPU_SUMS_64
+      ", {%64,%65,%66,%67}, %68, add, 1, 1, 0;\n}"
+      : GPU_SUMS_OF_64(d)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+#endif
+}
+__device__ __forceinline__ void wgmma_m64k16_bf16(float (&d)[32], const uint32_t (&a)[4],
+                                                  uint64_t b) {
+#if GPU_SM90A
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.eq.b32 add, 0, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " GPU_SUMS
+      ", {%32,%33,%34,%35}, %36, add, 1, 1, 0;\n}"
+      : GPU_SUMS_OF(d)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+#endif
+}
+#undef GPU_SUMS_64
+#undef GPU_SUMS_OF_64
 #undef GPU_SUMS
 #undef GPU_SUMS_OF
 

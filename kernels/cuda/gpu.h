@@ -29,6 +29,9 @@ namespace gpu {
 template <class T>
 using Type = T;
 
+/** Ways that pay for many numbers only; see `pays`. */
+enum class Way { largeTiles, warpgroups };
+
 /** What `convnotes devices` shows of a device. */
 struct DeviceInfo {
   char name[256];

@@ -64,6 +64,19 @@ void destroyQueue(void* queue) {
   gpu::destroy_stream(stream);
 }
 
+const char* setPrecision(void* queue, const char* name) {
+  const std::string asked = name;
+  // What TF32 lacks there, float32 gives; nobody would expect that of BF16.
+  if (asked == "bf16" && gpu::compute_capability() < 80)
+    return keep("bf16 needs a GPU of compute capability 8.0; use tf32 or fp32");
+  if (asked != "tf32" && asked != "bf16" && asked != "fp32")
+    return keep(("there is no precision " + asked + "; there are tf32, bf16 and fp32").c_str());
+  of(queue).precision = asked == "bf16"   ? Precision::bf16
+                        : asked == "fp32" ? Precision::fp32
+                                          : Precision::tf32;
+  return nullptr;
+}
+
 GpuResult run(void* queue, Call* call, const char** message) {
   const Room room = roomOf(call->name);
   try {
@@ -95,9 +108,7 @@ const GpuLibrary table{
     [](void* memory) { return keep(gpu::free(memory)); },
     createQueue,
     destroyQueue,
-    [](void* queue, bool tf32) {
-      of(queue).precision = tf32 ? Precision::tf32 : Precision::fp32;
-    },
+    setPrecision,
     [](void* queue, const void* number) { of(queue).guard = static_cast<const float*>(number); },
     [](void* queue, void* to, const void* from, size_t bytes) {
       return keep(gpu::upload(to, from, bytes, of(queue).stream));

@@ -46,8 +46,8 @@ struct GpuLibrary {
 
   void* (*createQueue)();
   void (*destroyQueue)(void* queue);
-  /** Whether factors are rounded to TF32 before they are multiplied. */
-  void (*setPrecision)(void* queue, bool tf32);
+  /** How factors are rounded before they are multiplied: `tf32`, `bf16`, or `fp32` for not at all. */
+  const char* (*setPrecision)(void* queue, const char* name);
   /** While `number`, a float of the device, is not finite, updates of parameters do nothing; null: never. */
   void (*setGuard)(void* queue, const void* number);
   const char* (*upload)(void* queue, void* to, const void* from, size_t bytes);

@@ -5,6 +5,9 @@
 // product of product.h, where x and dy lie along K or across it as they are stored, so nothing is
 // transposed. One block = one tile; db as in reduce.h, one thread = one part of a column.
 //
+// On Hopper x, dy or dyᵀ is packed and the weight, or x, is streamed (warpgroup.h): it is read once where
+// mma.sync would read it, and packing adds 2/out or 2/in of the weight's bytes for each row.
+//
 // Multiply-adds: rows · in · out for each. For few rows the weight's bytes dominate: it is read once for
 // every 64 of them, which at a batch of 128 is 16 multiply-adds for each byte of the weight.
 

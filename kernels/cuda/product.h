@@ -2,15 +2,14 @@
 //
 // y[m][n] = Σ_k a(m, k) · b(k, n) and what follows (epilogue.h), for matrices that lie along K or across
 // it. One block = one tile (tile.h, with sizes, precision and order). Bytes: a once for every 64 or 128
-// columns, b once for every 64 or 128 rows, y once, and twice for every part of K where K is split.
+// columns, b once for every 64 or 128 rows, y once, and twice for every part of K where K is split. On
+// Hopper a is packed and b streamed (warpgroup.h), if b has enough columns.
 
 #pragma once
 
-#include <type_traits>
-
 #include "elementwise.h"
 #include "epilogue.h"
-#include "tile.h"
+#include "warpgroup.h"
 
 namespace convnotes::gpu_rooms {
 
@@ -48,13 +47,15 @@ __device__ __forceinline__ void copyFactor(float* to, const Factor& f, int first
 
 template <class S, bool A_ALONG, bool B_ALONG>
 struct MatrixLoad {
-  const Factor &a, &b;
+  const Factor &left, &right;
   int m0, n0, begin, end;
 
   __device__ __forceinline__ void prepare(int) const {}
-  __device__ __forceinline__ void operator()(float* as, float* bs, int step) const {
-    copyFactor<S, S::M, A_ALONG>(as, a, m0, begin + step * STEP, end);
-    copyFactor<S, S::N, B_ALONG>(bs, b, n0, begin + step * STEP, end);
+  __device__ __forceinline__ void a(float* to, int step) const {
+    copyFactor<S, S::M, A_ALONG>(to, left, m0, begin + step * STEP, end);
+  }
+  __device__ __forceinline__ void b(float* to, int step) const {
+    copyFactor<S, S::N, B_ALONG>(to, right, n0, begin + step * STEP, end);
   }
 };
 
@@ -115,17 +116,6 @@ matrixKernel(Factor a, Factor b, MatrixResult result, float* partial, int K, int
                                         m0, n0, M, N, again});
 }
 
-/** The kernel for the queue's precision: `pick` makes one for each. */
-template <class Pick>
-auto forPrecision(const Queue& queue, const Pick& pick) {
-  using enum Precision;
-  switch (queue.precision) {
-    case bf16: return pick(std::integral_constant<Precision, bf16>{});
-    case fp32: return pick(std::integral_constant<Precision, fp32>{});
-    default: return pick(std::integral_constant<Precision, tf32>{});
-  }
-}
-
 template <class S, bool A_ALONG, bool B_ALONG>
 void launchProduct(const Call& call, Queue& queue, const Factor& a, const Factor& b,
                    const MatrixResult& result, int64_t K) {
@@ -145,6 +135,56 @@ void launchProduct(const Call& call, Queue& queue, const Factor& a, const Factor
   if (partial) fold(call, queue, result, partial, a.extent, b.extent, split.parts);
 }
 
+// ## By warpgroups
+
+template <class S, Precision P, bool B_ALONG>
+GPU_KERNEL(S::THREADS, S::BLOCKS)
+warpgroupMatrixKernel(GPU_GRID_CONSTANT const gpu::TensorMap packed, Factor b, MatrixResult result,
+                      float* partial, int M, int K, int stepsEach) {
+#if GPU_SM90A
+  GPU_DYN_SHARED(shared);
+  const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
+  const int part = static_cast<int>(blockIdx.z), begin = part * stepsEach * STEP;
+  const int end = min(K - begin, stepsEach * STEP) + begin;
+  const MatrixLoad<S, true, B_ALONG> load{b, b, m0, n0, begin, end};
+  float sums[S::M / 2] = {};
+  sumTileByWarpgroups<S, P, B_ALONG>(shared, packed, begin, m0, (end - begin + STEP - 1) / STEP,
+                                     load, sums);
+  bool again = false;
+  writeStreamedTile<S>(reinterpret_cast<float*>(shared), sums,
+                       TileResult<MatrixResult>{
+                           result, partial ? partial + int64_t{part} * M * b.extent : nullptr, m0,
+                           n0, M, b.extent, again});
+#endif
+}
+
+template <class S, bool A_ALONG, bool B_ALONG>
+void launchByWarpgroups(const Call& call, Queue& queue, const Factor& a, const Factor& b,
+                        const MatrixResult& result, int64_t K) {
+  const int64_t rows = (a.extent + S::M - 1) / S::M, columns = (b.extent + S::N - 1) / S::N;
+  const Split split = splitOf(rows * columns, K);
+  const int64_t results = int64_t{a.extent} * b.extent;
+  const size_t packed = packedBytes(queue, a.extent, K);
+  const size_t parts = split.parts > 1 ? results * split.parts * sizeof(float) : 0;
+  char* scratch = static_cast<char*>(queue.scratch(packed + parts));
+  float* partial = parts ? reinterpret_cast<float*>(scratch + packed) : nullptr;
+  const PackedMatrix source{a.data, A_ALONG ? a.step : 1, A_ALONG ? 1 : a.step,
+                            static_cast<int>(K)};
+  const auto launch = [&]<Precision P>(std::integral_constant<Precision, P>) {
+    const gpu::TensorMap map = pack<S, P>(call, queue, source, scratch, a.extent, K, 1);
+    enqueueShared(queue, warpgroupMatrixKernel<S, P, B_ALONG>, call.name,
+                  dim3(static_cast<unsigned>(columns), gridAxis(rows, "rows of tiles"),
+                       gridAxis(split.parts, "parts")),
+                  S::THREADS, warpgroupBytesOf<S, P, B_ALONG>, map, b, result, partial, a.extent,
+                  static_cast<int>(K), split.stepsEach);
+  };
+  if (queue.precision == Precision::bf16)
+    launch(std::integral_constant<Precision, Precision::bf16>{});
+  else
+    launch(std::integral_constant<Precision, Precision::tf32>{});
+  if (partial) fold(call, queue, result, partial, a.extent, b.extent, split.parts);
+}
+
 /** y of `a.extent` × `b.extent`; a factor that lies along K has neighbours k and k + 1 side by side. */
 template <bool A_ALONG, bool B_ALONG>
 void product(const Call& call, Queue& queue, Factor a, Factor b, const Epilogue& epilogue, float* y,
@@ -156,7 +196,13 @@ void product(const Call& call, Queue& queue, Factor a, Factor b, const Epilogue&
   a.fours = inFours(a, A_ALONG);
   b.fours = inFours(b, B_ALONG);
   const MatrixResult result{y, b.extent, epilogue};
-  if (fillsLargeTiles(a.extent, b.extent, 1))
+  const bool large = fillsLargeTiles(a.extent, b.extent, 1);
+  if (goesByWarpgroups(queue, b.extent)) {
+    (large ? launchByWarpgroups<LargeTile, A_ALONG, B_ALONG>
+           : launchByWarpgroups<SmallTile, A_ALONG, B_ALONG>)(call, queue, a, b, result, K);
+    return;
+  }
+  if (large)
     launchProduct<LargeTile, A_ALONG, B_ALONG>(call, queue, a, b, result, K);
   else
     launchProduct<SmallTile, A_ALONG, B_ALONG>(call, queue, a, b, result, K);

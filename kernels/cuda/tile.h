@@ -33,6 +33,8 @@
 
 #pragma once
 
+#include <type_traits>
+
 #include "reduce.h"
 
 namespace convnotes::gpu_rooms {
@@ -174,8 +176,8 @@ __device__ __forceinline__ void multiplyStage(const float* as, const float* bs,
 /**
  * Adds up `steps` steps; `sums` as mma lays them out.
  *
- * `load(a, b, step)` starts the copies of a step, by all threads. `load.prepare(step)` comes a barrier
- * earlier, for what all threads then read of the step; steps may be prepared that never come.
+ * `load.a(to, step)` and `load.b(to, step)` start the copies of a step, by all threads.
+ * `load.prepare(step)` comes a barrier earlier, for what all threads then read of the step; steps may be prepared that never come.
  */
 template <class S, Precision P, bool A_ALONG, bool B_ALONG, class Load>
 __device__ __forceinline__ void sumTile(float* shared, int steps, const Load& load,
@@ -185,7 +187,10 @@ __device__ __forceinline__ void sumTile(float* shared, int steps, const Load& lo
   __syncthreads();
 #pragma unroll
   for (int s = 0; s < STAGES - 1; s++) {
-    if (s < steps) load(shared + s * (A + B), shared + s * (A + B) + A, s);
+    if (s < steps) {
+      load.a(shared + s * (A + B), s);
+      load.b(shared + s * (A + B) + A, s);
+    }
     gpu::cp_async_commit();
   }
   int stage = 0;
@@ -195,7 +200,10 @@ __device__ __forceinline__ void sumTile(float* shared, int steps, const Load& lo
     __syncthreads();
     const int next = step + STAGES - 1;
     const int free = stage == 0 ? STAGES - 1 : stage - 1;
-    if (next < steps) load(shared + free * (A + B), shared + free * (A + B) + A, next);
+    if (next < steps) {
+      load.a(shared + free * (A + B), next);
+      load.b(shared + free * (A + B) + A, next);
+    }
     gpu::cp_async_commit();
     load.prepare(next + 1);
     const float* as = shared + stage * (A + B);
@@ -216,18 +224,31 @@ __device__ __forceinline__ void sumTile(float* shared, int steps, const Load& lo
 
 constexpr int CHUNK = 64, BATCH = 4;
 
-template <class S>
-constexpr int chunkFloats = CHUNK * (S::N + 8);
+/** 64 rows of the tile, from row `first` on, that lie in shared memory in rows of ROW words. */
+template <class S, int ROW, class Put>
+__device__ __forceinline__ void writeChunk(const float* shared, int first, const Put& put) {
+  static_assert(S::THREADS % S::N == 0);
+  constexpr int ROWS = S::THREADS / S::N;
+  const int thread = static_cast<int>(threadIdx.x), n = thread % S::N;
+#pragma unroll 1
+  for (int m = thread / S::N; m < CHUNK; m += BATCH * ROWS) {
+    decltype(put.read(0, 0)) kept[BATCH];
+#pragma unroll
+    for (int i = 0; i < BATCH; i++) kept[i] = put.read(first + m + i * ROWS, n);
+#pragma unroll
+    for (int i = 0; i < BATCH; i++)
+      put.write(first + m + i * ROWS, n, shared[(m + i * ROWS) * ROW + n], kept[i]);
+  }
+}
 
 template <class S, class Put>
 __device__ __forceinline__ void writeTile(float* shared,
                                           const float (&sums)[S::WARP_M / 16][S::WARP_N / 8][4],
                                           const Put& put) {
-  static_assert(CHUNK % S::WARP_M == 0 && S::THREADS % S::N == 0);
-  constexpr int ROW = S::N + 8, ROWS = S::THREADS / S::N;
+  static_assert(CHUNK % S::WARP_M == 0);
+  constexpr int ROW = S::N + 8;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   const int m0 = warp % S::WARP_ROWS * S::WARP_M, n0 = warp / S::WARP_ROWS * S::WARP_N;
-  const int n = thread % S::N;
 #pragma unroll 1
   for (int chunk = 0; chunk < S::M; chunk += CHUNK) {
     __syncthreads();
@@ -244,15 +265,7 @@ __device__ __forceinline__ void writeTile(float* shared,
           }
     }
     __syncthreads();
-#pragma unroll 1
-    for (int m = thread / S::N; m < CHUNK; m += BATCH * ROWS) {
-      decltype(put.read(0, 0)) kept[BATCH];
-#pragma unroll
-      for (int i = 0; i < BATCH; i++) kept[i] = put.read(chunk + m + i * ROWS, n);
-#pragma unroll
-      for (int i = 0; i < BATCH; i++)
-        put.write(chunk + m + i * ROWS, n, shared[(m + i * ROWS) * ROW + n], kept[i]);
-    }
+writeChunk<S, ROW>(shared, chunk, put);
   }
 }
 
@@ -284,7 +297,19 @@ inline Split splitOf(int64_t tiles, int64_t K) {
 
 /** Whether the large tile still gives every multiprocessor something to do. */
 inline bool fillsLargeTiles(int64_t M, int64_t N, int64_t layers) {
-  return M > 64 && N > 64 && (M + 127) / 128 * ((N + 127) / 128) * layers >= 256;
+  const int64_t tiles = M > 64 && N > 64 ? (M + 127) / 128 * ((N + 127) / 128) * layers : 0;
+  return gpu::pays(gpu::Way::largeTiles, tiles, 256);
+}
+
+/** The kernel for the queue's precision: `pick` makes one for each. */
+template <class Pick>
+auto forPrecision(const Queue& queue, const Pick& pick) {
+  using enum Precision;
+  switch (queue.precision) {
+    case bf16: return pick(std::integral_constant<Precision, bf16>{});
+    case fp32: return pick(std::integral_constant<Precision, fp32>{});
+    default: return pick(std::integral_constant<Precision, tf32>{});
+  }
 }
 
 constexpr int FOLD_THREADS = 256;

@@ -460,10 +460,13 @@ void checkFence(Thread& thread) {
   learn(clock, fenceAgent(thread.index), clock.now++);
 }
 
-void checkLocal(const Thread& thread, const void* p, const void* code) {
-  for (const Accumulators& a : thread.accumulators)
-    if (p >= a.sums && p < a.sums + sumsOfThread)
+void checkLocal(const Thread& thread, const void* p, bool isWrite, const void* code) {
+  for (const Accumulators& a : thread.accumulators) {
+    if (p >= a.sums && p < a.sums + a.count)
       fail("uses the accumulators of a product" + at(code) + " before it has waited for it");
+    if (isWrite && a.fragment && p >= a.fragment && p < a.fragment + 4)
+      fail("writes over a factor of a product" + at(code) + " before it has waited for it");
+  }
 }
 
 void checkTensorLanded(Thread& thread, unsigned warpgroup, uint32_t products) {

@@ -43,10 +43,17 @@ struct Settings {
   uint64_t seed = 1;
   /** Memory of the device, to see what happens when it is full. */
   size_t memoryBytes = size_t{4} << 30;
+  /** The compute capability, times a hundred, where the device is to be older than its kernels. */
+  int architecture = 1 << 30;
+  /** Whether kernels go, with few numbers too, the ways that only pay for many. */
+  bool largeTiles = false, warpgroups = false;
 };
 extern Settings settings;
 
-/** Sets what `text` names, and all else to what it is by default, as in "order=random asynchrony=late seed=7 memory=1048576". */
+/** The compute capability that a device has whose kernels were compiled for `compiled`. */
+int architectureOf(int compiled);
+
+/** Sets what `text` names, as in "order=random asynchrony=late seed=7 memory=1048576", and all else anew. */
 const char* configure(const char* text);
 
 /** Whether this is the check build. */
@@ -70,7 +77,7 @@ const char* beginCapture(Stream* stream);
 const char* endCapture(Stream* stream, Graph** graph);
 const char* replay(Graph* graph, Stream* stream);
 const char* destroyGraph(Graph* graph);
-const char* describe(gpu::DeviceInfo* info, int architecture);
+const char* describe(gpu::DeviceInfo* info, int compiled);
 
 /** A kernel with its arguments: `call` copies them, as a launch does, and runs one thread. */
 struct Body {
@@ -153,13 +160,17 @@ const char* encodeBox(TensorBox* map, int elementBytes, int rank, void* start,
                       int swizzle);
 void loadBox(void* to, const void* map, int rank, const int* origin, uint64_t* barrier, Site site);
 
-/** A warpgroup's product of 64 rows and columns; `isTf32`, or bf16 with axes that may be swapped. */
+/** A warpgroup's product of 64 rows; `isTf32`, or bf16 with axes that may be swapped. */
 struct TensorProduct {
   bool isTf32, rowsOfA, columnsOfB, accumulate;
+  int columns;
+  /** Descriptors; A's is 0 where its numbers lie in registers. */
   uint64_t a, b;
 };
 void beginProducts();
-void multiplyInWarpgroup(float* sums, const TensorProduct& product, Site site);
+/** `fragment`: this thread's four registers of A, or null. */
+void multiplyInWarpgroup(float* sums, const uint32_t* fragment, const TensorProduct& product,
+                         Site site);
 void commitProducts();
 void waitForProducts(int pending);
 

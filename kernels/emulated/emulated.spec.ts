@@ -105,6 +105,11 @@ const slips: Readonly<Record<string, Slip>> = {
     where: "a[placeInOperand",
     seen: [late],
   },
+  factorTooEarly: {
+    says: /writes over a factor of a product at faults.cu:\d+ before it has waited for it$/,
+    where: "a[0] = 0",
+    seen: [late],
+  },
 };
 
 const programs = {
@@ -245,7 +250,7 @@ describe("the emulated device", function () {
   it("refuses settings that it does not know", () => {
     assert.throws(
       () => execFileSync(models[0], ["order=sideways"], { encoding: "utf8", stdio: "pipe" }),
-      /the emulated device does not know "order=sideways"; it knows order=forward\|reverse\|random, asynchrony=eager\|late\|random, seed=number and memory=bytes/,
+      /the emulated device does not know "order=sideways"; it knows order=forward\|reverse\|random, asynchrony=eager\|late\|random, seed=number, memory=bytes, architecture=number, largeTiles=bySize\|always and warpgroups=bySize\|always/,
     );
   });
 });

@@ -518,7 +518,7 @@ __device__ void sumColumn(const float (&d)[32], float* rows, float* y) {
   __syncthreads();
   if (threadIdx.x != 0) return;
   float sum = 0;
-  for (int i = 0; i < 16; i++) sum += rows[i];
+  for (int i = 0; i < 64; i++) sum += rows[i];
   y[blockIdx.x] = sum;
 }
 
@@ -590,6 +590,26 @@ GPU_KERNEL(size) operandTooEarly(const float* x, float* y) {
   sumColumn(d, rows, y);
 }
 
+/** Slip: a factor in registers is changed while the product may still read it. */
+template <bool broken>
+GPU_KERNEL(size) factorTooEarly(const float* x, float* y) {
+  GPU_SHARED(float4[numbersOfB / 4], operand);
+  GPU_SHARED(float[64], rows);
+  float *b = &operand[0].x, d[32] = {};
+  for (int i = threadIdx.x; i < numbersOfB; i += size) b[i] = 1;
+  gpu::fence_proxy_async();
+  __syncthreads();
+  // Four numbers in each warp's first eight rows.
+  uint32_t a[4] = {__float_as_uint(x[blockIdx.x * size + threadIdx.x]), 0, 0, 0};
+  gpu::wgmma_arrive();
+  gpu::wgmma_m64k8_tf32(d, a, descriptorOf(b));
+  gpu::wgmma_commit();
+  if (!broken) gpu::wgmma_wait<0>(d);
+  a[0] = 0;
+  gpu::wgmma_wait<0>(d);
+  sumColumn(d, rows, y);
+}
+
 template <class... P>
 const char* go(const char* name, void (*kernel)(P...), const Board& board, size_t sharedBytes,
                P... arguments) {
@@ -646,4 +666,5 @@ const std::vector<Fault> faults = {
     FAULT(productNoArrive, 0, b.x, b.y),
     FAULT(productNoWait, 0, b.x, b.y),
     FAULT(operandTooEarly, 0, b.x, b.y),
+    FAULT(factorTooEarly, 0, b.x, b.y),
 };

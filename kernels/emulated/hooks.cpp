@@ -16,7 +16,7 @@ void told(const void* p, size_t bytes, bool isWrite, const void* code) {
   // The host's part of a file of kernels is told of, too, on whatever thread it runs.
   if (!emulated::isLocal(__builtin_frame_address(0))) return;
   Thread& thread = *emulated::self();
-  if (emulated::isLocal(p)) return emulated::checkLocal(thread, p, code);
+  if (emulated::isLocal(p)) return emulated::checkLocal(thread, p, isWrite, code);
   emulated::checkAccess(thread, p, bytes, isWrite, code, {});
 }
 

@@ -240,6 +240,8 @@ namespace {
 struct Multiplication {
   TensorProduct what;
   float* sums[warpgroupThreads];
+  /** Of each thread, where A lies in registers: what they hold when the product is done. */
+  const uint32_t* fragments[warpgroupThreads];
   /** The accumulators as they were, if they are not another product's, which is still to come. */
   std::vector<float> before;
   Site site;
@@ -253,7 +255,9 @@ struct Warpgroup {
 };
 Warpgroup warpgroups[maxTensorAgents];
 
-constexpr int productRows = 64, productColumns = 64;
+constexpr int productRows = 64, mostColumns = 128, mostDepth = 16;
+
+int sumsOfThread(const TensorProduct& p) { return p.columns / 2; }
 
 /** A descriptor's matrix: where the element at (m or n, k) lies in shared memory. */
 struct Operand {
@@ -295,40 +299,65 @@ int depthOf(const TensorProduct& p) { return p.isTf32 ? 8 : 16; }
 
 /** Calls `each(row, column, index)` for each sum that a thread has. */
 template <class Each>
-void forSums(unsigned thread, Each each) {
+void forSums(unsigned thread, int count, Each each) {
   const int warp = int(thread / 32), g = int(thread % 32 / 4), t = int(thread % 4);
-  for (int i = 0; i < sumsOfThread; i++)
+  for (int i = 0; i < count; i++)
     each(16 * warp + g + 8 * (i % 4 / 2), 8 * (i / 4) + 2 * t + i % 2, i);
 }
 
+/** A row of 64 numbers for each k, from fragments as mma.sync has them: four warps of 16 rows. */
+void collectFragments(const Multiplication& product, float (&a)[productRows][mostDepth]) {
+  for (unsigned thread = 0; thread < warpgroupThreads; thread++) {
+    const int warp = int(thread / 32), g = int(thread % 32 / 4), t = int(thread % 4);
+    for (int v = 0; v < 4; v++) {
+      const uint32_t bits = product.fragments[thread][v];
+      float* row = a[16 * warp + g + 8 * (v % 2)];
+      if (product.what.isTf32) {
+        row[t + 4 * (v / 2)] = std::bit_cast<float>(bits & 0xffffe000);
+      } else {
+        row[2 * t + 8 * (v / 2)] = std::bit_cast<float>(bits << 16);
+        row[2 * t + 1 + 8 * (v / 2)] = std::bit_cast<float>(bits & 0xffff0000);
+      }
+    }
+  }
+}
+
 void multiply(const Multiplication& product) {
-  static float sums[productRows][productColumns], b[16][productColumns];
+  static float sums[productRows][mostColumns], a[productRows][mostDepth], b[mostDepth][mostColumns];
   const TensorProduct& what = product.what;
+  const int count = sumsOfThread(what), depth = depthOf(what);
   for (unsigned thread = 0; thread < warpgroupThreads; thread++)
-    forSums(thread, [&](int row, int column, int i) {
+    forSums(thread, count, [&](int row, int column, int i) {
       const float* from = product.before.empty() ? product.sums[thread]
-                                                 : &product.before[thread * sumsOfThread];
+                                                 : &product.before[thread * unsigned(count)];
       sums[row][column] = what.accumulate ? from[i] : 0;
     });
   const Operand left = operandA(what), right = operandB(what);
-  const int depth = depthOf(what);
   for (int k = 0; k < depth; k++)
-    for (int j = 0; j < productColumns; j++) b[k][j] = right.value(uint32_t(j), uint32_t(k));
+    for (int j = 0; j < what.columns; j++) b[k][j] = right.value(uint32_t(j), uint32_t(k));
+  if (product.fragments[0])
+    collectFragments(product, a);
+  else
+    for (int i = 0; i < productRows; i++)
+      for (int k = 0; k < depth; k++) a[i][k] = left.value(uint32_t(i), uint32_t(k));
   for (int i = 0; i < productRows; i++)
-    for (int k = 0; k < depth; k++) {
-      const float a = left.value(uint32_t(i), uint32_t(k));
-      for (int j = 0; j < productColumns; j++) sums[i][j] = std::fma(a, b[k][j], sums[i][j]);
-    }
+    for (int k = 0; k < depth; k++)
+      for (int j = 0; j < what.columns; j++) sums[i][j] = std::fma(a[i][k], b[k][j], sums[i][j]);
   for (unsigned thread = 0; thread < warpgroupThreads; thread++)
-    forSums(thread, [&](int row, int column, int i) { product.sums[thread][i] = sums[row][column]; });
+    forSums(thread, count,
+            [&](int row, int column, int i) { product.sums[thread][i] = sums[row][column]; });
 }
 
-std::vector<TensorRead> readsOf(const TensorProduct& what) {
+std::vector<TensorRead> readsOf(const Multiplication& product) {
+  const TensorProduct& what = product.what;
   std::vector<TensorRead> reads;
-  for (const Operand& operand : {operandA(what), operandB(what)})
-    for (uint32_t i = 0; i < productRows; i++)
+  const auto add = [&](const Operand& operand, int lines) {
+    for (uint32_t i = 0; i < uint32_t(lines); i++)
       for (uint32_t k = 0; k < uint32_t(depthOf(what)); k++)
         reads.push_back({arena + operand.at(i, k), operand.elementBytes});
+  };
+  if (!product.fragments[0]) add(operandA(what), productRows);
+  add(operandB(what), what.columns);
   return reads;
 }
 
@@ -337,7 +366,7 @@ void begin(Warpgroup& group, unsigned number) {
   Multiplication& product = group.gathering;
   group.begun++;
   if constexpr (checking)
-    checkTensorReads(group.arrived.data(), group.arrived.size(), readsOf(product.what), number,
+    checkTensorReads(group.arrived.data(), group.arrived.size(), readsOf(product), number,
                      group.begun, product.site);
   if (group.pending.empty() && !putOff()) {
     multiply(product);
@@ -346,10 +375,11 @@ void begin(Warpgroup& group, unsigned number) {
   }
   bool follows = false;
   for (const Multiplication& earlier : group.pending) follows |= earlier.sums[0] == product.sums[0];
+  const int count = sumsOfThread(product.what);
   if (!follows)
     for (float* sums : product.sums) {
-      product.before.insert(product.before.end(), sums, sums + sumsOfThread);
-      memset(sums, poison, sumsOfThread * sizeof(float));
+      product.before.insert(product.before.end(), sums, sums + count);
+      memset(sums, poison, size_t(count) * sizeof(float));
     }
   group.pending.push_back(product);
 }
@@ -358,7 +388,8 @@ void begin(Warpgroup& group, unsigned number) {
 
 void beginProducts() { self()->mayMultiply = true; }
 
-void multiplyInWarpgroup(float* sums, const TensorProduct& what, Site site) {
+void multiplyInWarpgroup(float* sums, const uint32_t* fragment, const TensorProduct& what,
+                         Site site) {
   needsArchitecture(900, site);
   Thread& me = *self();
   const unsigned number = me.index / warpgroupThreads;
@@ -370,15 +401,17 @@ void multiplyInWarpgroup(float* sums, const TensorProduct& what, Site site) {
                 at(site).c_str()));
   Multiplication& product = group.gathering;
   if (group.arrived.empty()) {
-    product = {what, {}, {}, site};
+    product = {what, {}, {}, {}, site};
   } else if (product.site.line != site.line || product.what.a != what.a ||
              product.what.b != what.b || product.what.accumulate != what.accumulate) {
     fail(format("%s%s: the threads of its warpgroup do not agree on the operands", site.what,
                 at(site).c_str()));
   }
   product.sums[me.index % warpgroupThreads] = sums;
+  product.fragments[me.index % warpgroupThreads] = fragment;
   me.products++;
-  if constexpr (checking) me.accumulators.push_back({sums, me.products});
+  if constexpr (checking)
+    me.accumulators.push_back({sums, sumsOfThread(what), fragment, me.products});
   group.arrived.push_back(&me);
   if (group.arrived.size() < warpgroupThreads) return wait(me, site);
   begin(group, number);

@@ -264,6 +264,11 @@ inline const char* device_info(int device, DeviceInfo* info) {
   return error ? error : emulated::describe(info, GPU_ARCH);
 }
 
+inline int compute_capability() { return emulated::architectureOf(GPU_ARCH) / 10; }
+inline bool pays(Way way, int64_t have, int64_t needed) {
+  return have >= needed || (way == Way::largeTiles ? emulated::settings.largeTiles
+                                                   : emulated::settings.warpgroups);
+}
 inline void* alloc(size_t bytes) { return emulated::allocate(bytes); }
 inline const char* free(void* memory) { return emulated::release(memory); }
 inline stream_t create_stream() { return emulated::createStream(); }
@@ -402,15 +407,30 @@ template <int N>
 void wgmma_wait() {
   emulated::waitForProducts(N);
 }
+template <int N, int SUMS>
+void wgmma_wait(float (&)[SUMS]) {
+  emulated::waitForProducts(N);
+}
 inline void wgmma_m64n64k8_tf32(float (&d)[32], uint64_t a, uint64_t b, int accumulate,
                                 EMULATED_HERE) {
-  emulated::multiplyInWarpgroup(d, {true, false, false, accumulate != 0, a, b},
+  emulated::multiplyInWarpgroup(d, nullptr, {true, false, false, accumulate != 0, 64, a, b},
                                 EMULATED_SITE("wgmma.m64n64k8.tf32"));
 }
 template <bool rowsOfA, bool columnsOfB>
 void wgmma_m64n64k16_bf16(float (&d)[32], uint64_t a, uint64_t b, int accumulate, EMULATED_HERE) {
-  emulated::multiplyInWarpgroup(d, {false, rowsOfA, columnsOfB, accumulate != 0, a, b},
+  emulated::multiplyInWarpgroup(d, nullptr,
+                                {false, rowsOfA, columnsOfB, accumulate != 0, 64, a, b},
                                 EMULATED_SITE("wgmma.m64n64k16.bf16"));
+}
+template <int SUMS>
+void wgmma_m64k8_tf32(float (&d)[SUMS], const uint32_t (&a)[4], uint64_t b, EMULATED_HERE) {
+  emulated::multiplyInWarpgroup(d, a, {true, false, false, true, 2 * SUMS, 0, b},
+                                EMULATED_SITE("wgmma.m64k8.tf32"));
+}
+template <int SUMS>
+void wgmma_m64k16_bf16(float (&d)[SUMS], const uint32_t (&a)[4], uint64_t b, EMULATED_HERE) {
+  emulated::multiplyInWarpgroup(d, a, {false, false, false, true, 2 * SUMS, 0, b},
+                                EMULATED_SITE("wgmma.m64k16.bf16"));
 }
 
 }  // namespace gpu

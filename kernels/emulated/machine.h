@@ -73,10 +73,11 @@ struct Copy {
   Site site;
 };
 
-/** A thread's part of the sums of a product that it has not waited for. */
-constexpr int sumsOfThread = 32;
+/** A thread's part of the sums of a product that it has not waited for, and of A, if that is there. */
 struct Accumulators {
   const float* sums;
+  int count;
+  const uint32_t* fragment;
   uint32_t product;
 };
 
@@ -271,7 +272,7 @@ struct TensorRead {
 void checkTensorReads(Thread* const* threads, size_t count, const std::vector<TensorRead>& reads,
                       unsigned warpgroup, uint32_t product, Site site);
 /** An access to the thread's own local memory. */
-void checkLocal(const Thread& thread, const void* p, const void* code);
+void checkLocal(const Thread& thread, const void* p, bool isWrite, const void* code);
 /** The thread has waited for so many products. */
 void checkTensorLanded(Thread& thread, unsigned warpgroup, uint32_t products);
 

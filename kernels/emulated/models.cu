@@ -134,6 +134,10 @@ GPU_KERNEL(128) handOver(int* out) {
   }
 }
 
+GPU_KERNEL(32) roundBf16(const float* x, uint32_t* y) {
+  y[threadIdx.x] = gpu::cvt_bf16x2(x[threadIdx.x], -x[threadIdx.x]);
+}
+
 GPU_KERNEL(32) roundTf32(const float* x, uint32_t* y) {
   y[threadIdx.x] = gpu::cvt_tf32(x[threadIdx.x]);
 }
@@ -179,6 +183,37 @@ multiplyTiles(GPU_GRID_CONSTANT const gpu::TensorMap mapA, GPU_GRID_CONSTANT con
   const int g = t % 32 / 4, row = t / 32 * 16 + g;
   for (int i = 0; i < 32; i++)
     out[(row + 8 * (i % 4 / 2)) * 64 + 8 * (i / 4) + 2 * (t % 4) + i % 2] = d[i];
+}
+
+/** A product of 16 terms whose A is in registers; B's rows of 16 terms are swizzled within themselves. */
+template <bool isTf32, int columns>
+GPU_KERNEL(128)
+multiplyFragments(const uint32_t* fragments, GPU_GRID_CONSTANT const gpu::TensorMap mapB, float* out) {
+  GPU_DYN_SHARED(b);
+  GPU_SHARED(uint64_t, landed);
+  constexpr int row = isTf32 ? 64 : 32;
+  const int t = threadIdx.x;
+  if (t == 0) {
+    gpu::mbar_init(&landed, 1);
+    gpu::mbar_init_fence();
+    gpu::mbar_arrive_expect_tx(&landed, columns * row);
+    gpu::tma_load_2d(b, &mapB, 0, 0, &landed);
+  }
+  __syncthreads();
+  gpu::mbar_wait(&landed, 0);
+  uint32_t a[2][4];
+  float d[columns / 2] = {};
+  for (int i = 0; i < 8; i++) a[i / 4][i % 4] = fragments[t * 8 + i];
+  gpu::wgmma_arrive();
+  if constexpr (isTf32) {
+    gpu::wgmma_m64k8_tf32(d, a[0], gpu::wgmma_desc(b, 16, 8 * row, 2));
+    gpu::wgmma_m64k8_tf32(d, a[1], gpu::wgmma_desc(b + 32, 16, 8 * row, 2));
+  } else {
+    gpu::wgmma_m64k16_bf16(d, a[0], gpu::wgmma_desc(b, 16, 8 * row, 3));
+  }
+  gpu::wgmma_commit();
+  gpu::wgmma_wait<0>(d);
+  for (int i = 0; i < columns / 2; i++) out[t * (columns / 2) + i] = d[i];
 }
 
 /** A box that overhangs the tensor on two sides, in each way to swizzle. */
@@ -410,6 +445,27 @@ void tryRounding() {
   compare(to.get(), expected);
 }
 
+void tryBf16Rounding() {
+  // Ties go to the even one.
+  std::vector<float> x(32, 1.0f);
+  std::vector<uint32_t> expected(32, 0xbf803f80);
+  const auto set = [&](int i, uint32_t bits, uint32_t rounded) {
+    memcpy(&x[i], &bits, sizeof bits);
+    expected[i] = rounded | (rounded ^ 0x8000) << 16;
+  };
+  set(0, 0x3f807fff, 0x3f80);
+  set(1, 0x3f808000, 0x3f80);
+  set(2, 0x3f808001, 0x3f81);
+  set(3, 0x3f818000, 0x3f82);
+  set(4, 0x3fffffff, 0x4000);
+  set(5, 0x7f800000, 0x7f80);
+  set(6, 0x80000000, 0x8000);
+  const Device<float> from(x);
+  const Device<uint32_t> to(32);
+  run(roundBf16, "roundBf16", 32, from, to);
+  compare(to.get(), expected);
+}
+
 void tryStreams() {
   const gpu::stream_t stream = gpu::create_stream();
   const Device<float> x(std::vector<float>(32, 1.5f)), y(32), z(32);
@@ -475,6 +531,46 @@ void tryWarpgroup() {
   compare(out.get(), expected);
 }
 
+template <bool isTf32, int columns>
+void tryFragments() {
+  using T = std::conditional_t<isTf32, float, uint16_t>;
+  std::vector<uint32_t> fragments(128 * 8);
+  std::vector<T> memory(columns * 16);
+  // As strides, rows of A first: lane, register and half of a register to row + 64 · k.
+  for (int thread = 0; thread < 128; thread++)
+    for (int i = 0; i < 8; i++) {
+      const int base = thread / 32 * 16 + thread % 32 / 4 + i % 2 * 8, t = thread % 4;
+      const auto number = [&](int place) { return a(place % 64, place / 64); };
+      uint32_t& to = fragments[size_t(thread * 8 + i)];
+      if (isTf32)
+        to = bitsOf(number(base + 64 * (t + i / 2 * 4)));
+      else if (i < 4)
+        to = bf16Of(number(base + 128 * t + i / 2 * 512)) |
+             bf16Of(number(base + 128 * t + i / 2 * 512 + 64)) << 16;
+    }
+  for (int j = 0; j < columns; j++)
+    for (int k = 0; k < 16; k++) {
+      if constexpr (isTf32)
+        memory[size_t(j * 16 + k)] = b(k, j);
+      else
+        memory[size_t(j * 16 + k)] = uint16_t(bf16Of(b(k, j)));
+    }
+  const Device<uint32_t> from(fragments);
+  const Device<T> db(memory);
+  const Device<float> out(64 * columns);
+  runShared(multiplyFragments<isTf32, columns>, "multiplyFragments", 128, columns * 64,
+            static_cast<const uint32_t*>(from),
+            mapOf(db, sizeof(T), {16, columns}, {16, columns}, isTf32 ? 2 : 1),
+            static_cast<float*>(out));
+  std::vector<float> expected(64 * columns);
+  for (int thread = 0; thread < 128; thread++)
+    for (int i = 0; i < columns / 2; i++)
+      expected[size_t(thread * (columns / 2) + i)] =
+          product(thread / 32 * 16 + thread % 32 / 4 + i % 4 / 2 * 8,
+                  i / 4 * 8 + thread % 4 * 2 + i % 2, 16);
+  compare(out.get(), expected);
+}
+
 void tryBoxes() {
   const int sizes[] = {8, 5, 3, 2};
   std::vector<float> x(8 * 5 * 3 * 2);
@@ -526,6 +622,7 @@ int main(int, char** arguments) {
       {"ldmatrix", tryLoads},             {"shuffles, votes and reductions", tryExchanges},
       {"atomics and counting barriers", tryAtomics}, {"cp.async", tryCopies},
       {"named barriers", tryBarriers},    {"cvt.rna.tf32", tryRounding},
+      {"cvt.rn.bf16x2", tryBf16Rounding},
       {"streams and graphs", tryStreams},
   };
   if (isHopper()) {
@@ -535,6 +632,10 @@ int main(int, char** arguments) {
     models.emplace_back("wgmma, BF16, rows of A", tryWarpgroup<false, true, false>);
     models.emplace_back("wgmma, BF16, columns of B", tryWarpgroup<false, false, true>);
     models.emplace_back("wgmma, BF16, rows and columns", tryWarpgroup<false, true, true>);
+    models.emplace_back("wgmma, TF32, A in registers, 64", tryFragments<true, 64>);
+    models.emplace_back("wgmma, TF32, A in registers, 128", tryFragments<true, 128>);
+    models.emplace_back("wgmma, BF16, A in registers, 64", tryFragments<false, 64>);
+    models.emplace_back("wgmma, BF16, A in registers, 128", tryFragments<false, 128>);
   }
   bool failed = false;
   for (const auto& [name, attempt] : models) {

@@ -1,8 +1,8 @@
 // # Products and what follows them, on the emulated device
 //
 // What no single operation asks of conv2d and linear: activations, their gradients and sums fused into
-// what is written, which must give the very bits of one operation after another; and shapes that are large
-// enough for the large tiles.
+// what is written, which must give the very bits of one operation after another; and every way that a product
+// may go on a GPU, whatever its size.
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -11,26 +11,43 @@ import type { Primitive, Tensor } from "convnotes";
 import { reals, valuesOf } from "../../spec/arbitraries.js";
 import { law as conv2d } from "../../spec/ops/conv2d.law.js";
 import { law as linear } from "../../spec/ops/linear.law.js";
+import { law as matmul } from "../../spec/ops/matmul.law.js";
+import { type Arithmetic, arithmeticWith } from "../../spec/rounding.js";
+import { seed } from "../../spec/seed.js";
+import type { Law } from "../../spec/laws.js";
 import type { Case, Shape, Values } from "../../spec/values.js";
-import { loadKernels } from "../backend.js";
+import { type KernelOptions, loadKernels } from "../backend.js";
 import { restoreKernels } from "../check/guarded.js";
+import { executeOn, judge } from "../check/judge.js";
 import { buildEmulated } from "./build.js";
+
+const onDevice = executeOn("emulated");
 
 describe("products on the emulated device", function () {
   this.timeout(120_000);
   this.slow(10_000);
   const library = process.env.CONVNOTES_EMULATED;
-  before(async () => {
+  const build = (checks: boolean) => {
     const sources = ["all.cu", "library.cu"].map((name) => `kernels/cuda/${name}`);
-    process.env.CONVNOTES_EMULATED = await buildEmulated({
-      ...{ name: "kernels", sources, checks: false, library: true },
-    });
-    const runReference = ({ name }: Primitive): never => {
-      throw new RangeError(`${name} refuses`);
+    return buildEmulated({ ...{ name: "kernels", sources, checks, library: true } });
+  };
+  const load = (options: KernelOptions) => {
+    const runReference: typeof convnotes.runReference = (primitive, inputs, outputs, settings) => {
+      // There is nothing to compute where there is nothing.
+      if (![...inputs, ...outputs].some((t) => t?.size === 0))
+        throw new RangeError(`${primitive.name} refuses`);
+      convnotes.runReference(primitive, inputs, outputs, settings);
     };
-    loadKernels({ ...convnotes, runReference });
+    loadKernels({ ...convnotes, runReference }, options);
+  };
+  before(async () => {
+    process.env.CONVNOTES_EMULATED = await build(false);
+    load({});
   });
   after(() => {
+    // Settings outlive whoever made them.
+    load({ settings: `${usual} architecture=900 largeTiles=bySize warpgroups=bySize` });
+    convnotes.backendOf("emulated").describe!();
     if (library === undefined) delete process.env.CONVNOTES_EMULATED;
     else process.env.CONVNOTES_EMULATED = library;
     restoreKernels();
@@ -129,41 +146,148 @@ describe("products on the emulated device", function () {
     refuses([x, w], { activation: "relu" }, "cpu");
   });
 
-  // Numbers so small that every sum is exact; a tile of 128 × 128 is taken where 256 of them are filled.
-  const some = (a: number, b: number) => (i: number) => ((i * a + ((i * b) >> 4)) % 7) - 3;
-  const filled = (shape: Shape, number: (i: number) => number): Values => ({
-    shape,
-    data: Array.from({ length: shape.reduce((n, d) => n * d, 1) }, (_, i) => number(i)),
-  });
+  // ## Ways
+  //
+  // A product goes by mma.sync or by wgmma, in small tiles or in large ones, as its sizes and the GPU have it.
+  // Here each way is taken whatever the size.
 
-  it("multiplies by large tiles", () => {
-    const [rows, K, columns] = [16 * 128 - 3, 19, 16 * 128 - 65];
-    const [a, b] = [filled([rows, K], some(3, 5)), filled([columns, K], some(5, 11))];
-    const bias = filled([columns], some(1, 2));
-    const y = run("linear", [a, b, bias], [rows, columns], { activation: "relu" });
-    y.data.forEach((value, i) => {
+  const ways: Readonly<Record<string, string>> = {
+    "mma.sync, small tiles": "architecture=890 largeTiles=bySize warpgroups=bySize",
+    "mma.sync, large tiles": "architecture=890 largeTiles=always warpgroups=bySize",
+    "wgmma, small tiles": "architecture=900 largeTiles=bySize warpgroups=always",
+    "wgmma, large tiles": "architecture=900 largeTiles=always warpgroups=always",
+  };
+  const usual = "order=forward asynchrony=eager";
+  const late = "order=reverse asynchrony=late";
+  const random = `order=random asynchrony=random seed=${seed}`;
+
+  for (const [way, settings] of Object.entries(ways))
+    for (const precision of ["tf32", "bf16"] as const)
+      it(`keeps the laws by ${way}, in ${precision}`, () => {
+        load({ precision, settings: `${usual} ${settings}` });
+        for (const law of [conv2d, linear, matmul] as Law[]) {
+          const hold = (cases: fc.Arbitrary<Case>, a: Arithmetic | null) => {
+            fc.assert(
+              fc.property(cases, (c) => judge(law, c, a, undefined, onDevice)),
+              { numRuns: 15 },
+            );
+          };
+          assert(typeof law.exact !== "string");
+          hold(law.exact, null);
+          hold(law.real, arithmeticWith[precision]);
+        }
+      });
+
+  // Numbers so small that every sum is exact, whatever the precision; sizes that fill several tiles and stages,
+  // and the last of each in part.
+  const filled = (shape: Shape, a: number, b: number): Values => {
+    const number = (_: unknown, i: number) => ((i * a + ((i * b) >> 4)) % 7) - 3;
+    return { shape, data: Array.from({ length: shape.reduce((n, d) => n * d, 1) }, number) };
+  };
+  type Numbers = readonly number[];
+  const compare = (y: Numbers, wanted: Numbers) => {
+    y.forEach((value, i) => {
+      if (value !== wanted[i]) assert.fail(`number ${i} is ${value}, not ${wanted[i]}`);
+    });
+  };
+  const sum = (count: number, term: (k: number) => number) => {
+    let total = 0;
+    for (let k = 0; k < count; k++) total += term(k);
+    return total;
+  };
+
+  function multiply() {
+    const [rows, K, columns] = [131, 150, 200];
+    const [x, w] = [filled([rows, K], 3, 5), filled([columns, K], 5, 11)];
+    const [bias, dy] = [filled([columns], 1, 2), filled([rows, columns], 2, 7)];
+    const y = Array.from({ length: rows * columns }, (_, i) => {
       const [m, n] = [Math.floor(i / columns), i % columns];
-      let sum = bias.data[n];
-      for (let k = 0; k < K; k++) sum += a.data[m * K + k] * b.data[n * K + k];
-      if (value !== Math.max(sum, 0)) assert.fail(`y[${m}, ${n}] is ${value}, not ${sum}`);
+      return Math.max(bias.data[n] + sum(K, (k) => x.data[m * K + k] * w.data[n * K + k]), 0);
     });
+    compare(run("linear", [x, w, bias], [rows, columns], { activation: "relu" }).data, y);
+    const dx = Array.from({ length: rows * K }, (_, i) => {
+      const [m, k] = [Math.floor(i / K), i % K];
+      return sum(columns, (n) => dy.data[m * columns + n] * w.data[n * K + k]);
+    });
+    compare(run("linear_backward_input", [dy, w], [rows, K], {}).data, dx);
+    const dw = Array.from({ length: columns * K }, (_, i) => {
+      const [n, k] = [Math.floor(i / K), i % K];
+      return sum(rows, (m) => dy.data[m * columns + n] * x.data[m * K + k]);
+    });
+    compare(run("linear_backward_weight", [dy, x], [columns, K], {}).data, dw);
+  }
+
+  function convolve(groups: number) {
+    const [N, c, o, size] = [3, 18, 66, 9];
+    const [C, O] = [c * groups, o * groups];
+    const x = filled([N, C, size, size], 3, 5);
+    const [w, dy] = [filled([O, c, 3, 3], 5, 11), filled([N, O, size, size], 2, 7)];
+    const inside = (i: number) => i >= 0 && i < size;
+    const at = ({ data }: Values, plane: number, i: number, j: number) =>
+      inside(i) && inside(j) ? data[(plane * size + i) * size + j] : 0;
+    const each = (planes: number, of: (plane: number, i: number, j: number) => number) =>
+      Array.from({ length: planes * size * size }, (_, k) =>
+        of(Math.floor(k / size / size), Math.floor(k / size) % size, k % size),
+      );
+    const tap = (t: number) => [Math.floor((t % 9) / 3) - 1, (t % 3) - 1] as const;
+    const y = each(N * O, (plane, i, j) => {
+      const [n, k] = [Math.floor(plane / O), plane % O];
+      const first = n * C + Math.floor(k / o) * c;
+      return sum(c * 9, (t) => {
+        const [a, b] = tap(t);
+        return w.data[k * c * 9 + t] * at(x, first + Math.floor(t / 9), i + a, j + b);
+      });
+    });
+    const options = { padding: 1, groups };
+    compare(run("conv2d", [x, w, null], dy.shape, options).data, y);
+    const dx = each(N * C, (plane, i, j) => {
+      const [n, channel] = [Math.floor(plane / C), plane % C];
+      const group = Math.floor(channel / c);
+      return sum(o * 9, (t) => {
+        const k = group * o + Math.floor(t / 9);
+        const [a, b] = tap(t);
+        const weight = w.data[(k * c + (channel % c)) * 9 + (t % 9)];
+        return weight * at(dy, n * O + k, i - a, j - b);
+      });
+    });
+    compare(run("conv2d_backward_input", [dy, w], x.shape, options).data, dx);
+    const dw = Array.from({ length: O * c * 9 }, (_, k) => {
+      const [out, t] = [Math.floor(k / c / 9), k % (c * 9)];
+      const [a, b] = tap(t);
+      const channel = Math.floor(out / o) * c + Math.floor(t / 9);
+      return sum(N * size * size, (place) => {
+        const [n, i, j] = [Math.floor(place / 81), Math.floor(place / 9) % 9, place % 9];
+        return at(dy, n * O + out, i, j) * at(x, n * C + channel, i + a, j + b);
+      });
+    });
+    compare(run("conv2d_backward_weight", [dy, x], w.shape, options).data, dw);
+  }
+
+  for (const [way, settings] of Object.entries(ways))
+    it(`multiplies and convolves by ${way}, in every order`, () => {
+      for (const order of [usual, late, random])
+        for (const precision of ["tf32", "bf16"] as const) {
+          load({ precision, settings: `${order} ${settings}` });
+          multiply();
+          convolve(order === usual ? 2 : 1);
+        }
+    });
+
+  it("does so without a race, an access out of bounds or a read of what nothing wrote", async () => {
+    process.env.CONVNOTES_EMULATED = await build(true);
+    for (const [i, settings] of Object.values(ways).entries()) {
+      load({ precision: i % 2 === 0 ? "tf32" : "bf16", settings: `${random} ${settings}` });
+      assert.match(convnotes.backendOf("emulated").describe!().name, /checking every access/);
+      multiply();
+      convolve(1);
+    }
   });
 
-  it("convolves by large tiles", () => {
-    const [N, C, O, size] = [65, 2, 130, 16];
-    const [x, w] = [filled([N, C, size, size], some(3, 5)), filled([O, C, 3, 3], some(5, 11))];
-    const y = run("conv2d", [x, w, null], [N, O, size, size], { padding: 1 });
-    const at = (n: number, c: number, i: number, j: number) =>
-      i < 0 || j < 0 || i >= size || j >= size ? 0 : x.data[((n * C + c) * size + i) * size + j];
-    y.data.forEach((value, k) => {
-      const [n, o] = [Math.floor(k / size / size / O), Math.floor(k / size / size) % O];
-      const [i, j] = [Math.floor(k / size) % size, k % size];
-      let sum = 0;
-      for (let c = 0; c < C; c++)
-        for (let a = 0; a < 3; a++)
-          for (let b = 0; b < 3; b++)
-            sum += w.data[((o * C + c) * 3 + a) * 3 + b] * at(n, c, i + a - 1, j + b - 1);
-      if (value !== sum) assert.fail(`y[${n}, ${o}, ${i}, ${j}] is ${value}, not ${sum}`);
-    });
+  it("refuses BF16 where tensor cores do not have it", () => {
+    load({ precision: "bf16", settings: "architecture=750" });
+    assert.throws(
+      () => run("relu", [ones(2)], [2], {}),
+      /bf16 needs a GPU of compute capability 8.0/,
+    );
   });
 });

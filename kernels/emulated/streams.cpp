@@ -222,10 +222,11 @@ const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, 
                    Body body) {
   const std::shared_ptr<void> arguments(body.arguments, body.destroy);
   const Lock lock(device);
-  std::string wrong = wrongLaunch(name, grid, block, sharedBytes, body.architecture);
+  const int architecture = architectureOf(body.architecture);
+  std::string wrong = wrongLaunch(name, grid, block, sharedBytes, architecture);
   if (!wrong.empty()) return answer(std::move(wrong));
   return answer(put(streamOf(stream), [=, kernel = std::string(name)] {
-    Launch launch{kernel, grid, block, sharedBytes, body, body.architecture,
+    Launch launch{kernel, grid, block, sharedBytes, body, architecture,
                   block.x * block.y * block.z, ""};
     // Held here, so that they live as long as the work does.
     if (arguments) run(launch);
@@ -235,8 +236,11 @@ const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, 
 
 // ## The device
 
-const char* describe(gpu::DeviceInfo* info, int architecture) {
+int architectureOf(int compiled) { return std::min(compiled, settings.architecture); }
+
+const char* describe(gpu::DeviceInfo* info, int compiled) {
   const Lock lock(device);
+  const int architecture = architectureOf(compiled);
   snprintf(info->name, sizeof info->name, "emulated device%s",
            checking ? ", checking every access" : "");
   info->major = architecture / 100;
@@ -269,11 +273,15 @@ const char* configure(const char* text) {
     const bool known = (key == "order" && oneOf({"forward", "reverse", "random"}, next.order)) ||
                        (key == "asynchrony" && oneOf({"eager", "late", "random"}, next.asynchrony)) ||
                        (key == "seed" && number(next.seed)) ||
-                       (key == "memory" && number(next.memoryBytes));
+                       (key == "memory" && number(next.memoryBytes)) ||
+                       (key == "architecture" && number(next.architecture)) ||
+                       (key == "largeTiles" && oneOf({"bySize", "always"}, next.largeTiles)) ||
+                       (key == "warpgroups" && oneOf({"bySize", "always"}, next.warpgroups));
     if (!known)
       return answer(format("the emulated device does not know \"%s\"; it knows "
-                           "order=forward|reverse|random, asynchrony=eager|late|random, seed=number "
-                           "and memory=bytes",
+                           "order=forward|reverse|random, asynchrony=eager|late|random, seed=number, "
+                           "memory=bytes, architecture=number, largeTiles=bySize|always and "
+                           "warpgroups=bySize|always",
                            word.c_str()));
   }
   settings = next;
