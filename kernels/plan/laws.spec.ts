@@ -113,7 +113,10 @@ const withSomeInfinite = (cases: fc.Arbitrary<Case>): fc.Arbitrary<Case> => {
       return { ...v, data };
     };
     const [x, ...weights] = c.inputs;
-    const isPadded = [2, 3].some((axis) => x!.shape[axis] - c.dy!.shape[axis] !== 2);
+    const isPadded = [2, 3].some((axis) => {
+      const [H, K, places] = [x!, weights[0]!, c.dy!].map(({ shape }) => shape[axis]);
+      return places !== H - K + 1;
+    });
     return isPadded ? { ...c, inputs: [spoiled(x!), ...weights] } : { ...c, dy: spoiled(c.dy!) };
   });
 };
@@ -151,7 +154,7 @@ for (const isa of instructionSets())
         });
     }
 
-    // ## Windows of 3 × 3, in tiles
+    // ## Windows of 3 × 3 and 5 × 5, in tiles
 
     const inTiles = (cases: fc.Arbitrary<Case>, exactly: boolean) =>
       fc.assert(
@@ -175,7 +178,8 @@ for (const isa of instructionSets())
         assert(ran.has(`blocked_${name}`), name);
         assert(ran.has(`blocked_${name}_backward_input`), name);
       }
-      assert(ran.has("winograd_conv2d") && ran.has("winograd_conv2d_backward_input"));
+      for (const of of ["", "_backward_input", "_backward_weight"])
+        assert(ran.has(`winograd_conv2d${of}`), `tiles${of}`);
       assert(ran.has("thin_linear") && ran.has("thin_linear_backward_input"));
       for (const name of ["batch_norm", "batch_norm_backward", "concat", "narrow"])
         assert(ran.has(`blocked_${name}`), name);

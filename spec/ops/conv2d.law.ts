@@ -79,7 +79,9 @@ export const tileCases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Conv> => 
   const many = fc.integer({ min: 13, max: 18 });
   const drawn = fc
     .tuple(
-      fc.record({ padding: pairOf(fc.nat(3)) }),
+      fc
+        .constantFrom(3, 5)
+        .chain((taps) => fc.record({ taps: fc.constant(taps), padding: pairOf(fc.nat(taps)) })),
       fc.oneof(
         fc.record({ n: fc.integer({ min: 15, max: 34 }), channels: small, outs: small }),
         fc.record({ n: batch, channels: many, outs: small }),
@@ -87,12 +89,12 @@ export const tileCases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Conv> => 
       ),
     )
     .map(([options, sizes]) => ({ ...options, ...sizes }))
-    .chain((drawn) => sizesFor([3, 3], drawn).map((size) => ({ ...drawn, size })))
-    .chain(({ padding, n, channels, outs, size }) =>
+    .chain((drawn) => sizesFor([drawn.taps, drawn.taps], drawn).map((size) => ({ ...drawn, size })))
+    .chain(({ taps, padding, n, channels, outs, size }) =>
       fc.record({
         inputs: fc.tuple(
           valuesOf([n, channels, ...size], numbers),
-          valuesOf([outs, channels, 3, 3], numbers),
+          valuesOf([outs, channels, taps, taps], numbers),
           optionalValuesOf([outs], numbers),
         ),
         options: fc.constant({ padding }),
@@ -167,26 +169,62 @@ function dbias(c: Conv): Values {
 // ## Winograd's tiles
 //
 // What the note derives under “Fewer multiplications”, on absolute values. Tiles begin at even rows and
-// columns of the result; $B^T$, $G$ and $A^T$ take four pixels, three taps and four products.
+// columns of the result.
 
 type Matrix = readonly (readonly number[])[];
 
-const forPixels: Matrix = [
-  [1, 0, 1, 0],
-  [0, 1, 1, 0],
-  [0, 1, 1, 0],
-  [0, 1, 0, 1],
-];
-const forTaps: Matrix = [
-  [1, 0, 0],
-  [1 / 2, 1 / 2, 1 / 2],
-  [1 / 2, 1 / 2, 1 / 2],
-  [0, 0, 1],
-];
-const forResults: Matrix = [
-  [1, 1, 1, 0],
-  [0, 1, 1, 1],
-];
+/** $|B^T|$, $|G|$ and $|A^T|$ for windows of so many taps along an axis. */
+interface Tiles {
+  readonly taps: number;
+  readonly ofPixels: Matrix;
+  readonly ofTaps: Matrix;
+  readonly toResults: Matrix;
+  /** Additions on the way to a result along an axis. */
+  readonly additions: number;
+}
+
+const three: Tiles = {
+  taps: 3,
+  ofPixels: [
+    [1, 0, 1, 0],
+    [0, 1, 1, 0],
+    [0, 1, 1, 0],
+    [0, 1, 0, 1],
+  ],
+  ofTaps: [
+    [1, 0, 0],
+    [1 / 2, 1 / 2, 1 / 2],
+    [1 / 2, 1 / 2, 1 / 2],
+    [0, 0, 1],
+  ],
+  toResults: [
+    [1, 1, 1, 0],
+    [0, 1, 1, 1],
+  ],
+  additions: 2,
+};
+
+/** Three taps, and behind them two. */
+const five: Tiles = {
+  taps: 5,
+  ofPixels: [
+    ...three.ofPixels.map((row) => [...row, 0, 0]),
+    [0, 0, 0, 1, 1, 0],
+    [0, 0, 0, 0, 1, 0],
+    [0, 0, 0, 0, 1, 1],
+  ],
+  ofTaps: [
+    ...three.ofTaps.map((row) => [...row, 0, 0]),
+    [0, 0, 0, 1, 0],
+    [0, 0, 0, 1, 1],
+    [0, 0, 0, 0, 1],
+  ],
+  toResults: [
+    [...three.toResults[0], 1, 1, 0],
+    [...three.toResults[1], 0, 1, 1],
+  ],
+  additions: 3,
+};
 
 /** $M X M^T$ */
 function transformed(m: Matrix, x: Matrix): number[][] {
@@ -198,73 +236,139 @@ function transformed(m: Matrix, x: Matrix): number[][] {
   );
 }
 
+const transposed = (m: Matrix): Matrix => m[0].map((_, j) => m.map((row) => row[j]));
+
 const square = (size: number, element: (a: number, b: number) => number): number[][] =>
   Array.from({ length: size }, (_, a) => Array.from({ length: size }, (_, b) => element(a, b)));
 
-/** Whether a kernel that has Winograd's tiles uses them for this convolution. */
-const inTiles = (c: Conv, a: Arithmetic): boolean => {
+/** The tiles that a kernel which has them uses for this convolution. */
+function tilesOf(c: Conv, a: Arithmetic): Tiles | undefined {
   const [, { shape }] = c.inputs as [Values, Values];
   const { stride, dilation, groups } = settings(c);
-  const isThree = shape[2] === 3 && shape[3] === 3;
-  return a.winograd === true && isThree && [...stride, ...dilation, groups].every((n) => n === 1);
-};
+  if (!a.winograd || ![...stride, ...dilation, groups].every((n) => n === 1)) return undefined;
+  return [three, five].find(({ taps }) => shape[2] === taps && shape[3] === taps);
+}
 
 /** Beyond this a number may have left float32, and results are computed product by product. */
 const LARGE = 2 ** 127;
+
+/** The bound by tiles, or where it does not hold, whichever is wider. NaN is not wider. */
+const holding = (most: number, bound: number, sharp: number): number =>
+  most < LARGE || bound > sharp ? bound : sharp;
+
+/** The transformed pixels of the tile at (2i, 2j) of the results, by channel. */
+const pixelsOf = (
+  { ofPixels, taps }: Tiles,
+  image: Values,
+  [above, before]: readonly [number, number],
+  [n, i, j]: readonly number[],
+): number[][][] =>
+  Array.from({ length: image.shape[1] }, (_, q) =>
+    transformed(
+      ofPixels,
+      square(taps + 1, (di, dj) =>
+        Math.abs(at(image, [n, q, 2 * i + di - above, 2 * j + dj - before], 0)),
+      ),
+    ),
+  );
+
+const tilesIn = ([N, , H, W]: Values["shape"]) => everyIndex(N, Math.ceil(H / 2), Math.ceil(W / 2));
 
 /**
  * How far results may be off that come by tiles: of a window over `image` from so many pixels before
  * each place, with weights `weight(k, q, a, b)`. `sharp` is the bound of the sum of products itself.
  */
 function tileBound(
+  tiles: Tiles,
   results: Values["shape"],
   image: Values,
-  [above, before]: readonly [number, number],
+  before: readonly [number, number],
   weight: (k: number, q: number, a: number, b: number) => number,
   bias: Values | null,
   a: Arithmetic,
   sharp: readonly number[],
 ): number[] {
-  const [N, O, H, W] = results;
+  const [, O, H, W] = results;
   const C = image.shape[1];
   const taps = Array.from({ length: O }, (_, k) =>
     Array.from({ length: C }, (_, q) =>
       transformed(
-        forTaps,
-        square(3, (i, j) => Math.abs(weight(k, q, i, j))),
+        tiles.ofTaps,
+        square(tiles.taps, (i, j) => Math.abs(weight(k, q, i, j))),
       ),
     ),
   );
-  const factor = gamma(a.depth(C) + 10 + (bias ? 1 : 0), a);
+  const parts = tiles.ofTaps.length;
+  const factor = gamma(a.depth(C) + 2 + 4 + 2 * tiles.additions + (bias ? 1 : 0), a);
   const bounds = [...sharp];
-  for (const [n, i, j] of everyIndex(N, Math.ceil(H / 2), Math.ceil(W / 2))) {
-    const pixels = Array.from({ length: C }, (_, q) =>
-      transformed(
-        forPixels,
-        square(4, (di, dj) =>
-          Math.abs(at(image, [n, q, 2 * i + di - above, 2 * j + dj - before], 0)),
-        ),
-      ),
+  for (const tile of tilesIn(results)) {
+    const [n, i, j] = tile;
+    const pixels = pixelsOf(tiles, image, before, tile);
+    const lost = square(
+      parts,
+      (k, l) => pixels.reduce((sum, p) => sum + 3 * p[k][l] + 1, 0) * a.tiny,
     );
-    const lost = square(4, (k, l) => pixels.reduce((sum, p) => sum + 3 * p[k][l] + 1, 0) * a.tiny);
     for (let o = 0; o < O; o++) {
-      const products = square(4, (k, l) =>
+      const products = square(parts, (k, l) =>
         pixels.reduce((sum, p, q) => sum + p[k][l] * taps[o][q][k][l], 0),
       );
-      const size = transformed(forResults, products);
-      const underflow = transformed(forResults, lost);
+      const size = transformed(tiles.toResults, products);
+      const underflow = transformed(tiles.toResults, lost);
       const most = Math.max(...[products, ...pixels, ...taps[o]].flat(2));
       for (const [di, dj] of everyIndex(Math.min(2, H - 2 * i), Math.min(2, W - 2 * j))) {
         const element = ((n * O + o) * H + 2 * i + di) * W + 2 * j + dj;
         const shift = bias ? Math.abs(bias.data[o]) : 0;
         const bound = factor * (size[di][dj] + shift) + (1 + factor) * underflow[di][dj];
-        // NaN is not below.
-        if (most < LARGE) bounds[element] = bound;
-        else if (bound > bounds[element]) bounds[element] = bound;
+        bounds[element] = holding(most, bound, sharp[element]);
       }
     }
   }
   return bounds;
+}
+
+/** The same of the gradient of the weight, whose sums go over images and tiles. */
+function weightBound(
+  tiles: Tiles,
+  image: Values,
+  dy: Values,
+  before: readonly [number, number],
+  a: Arithmetic,
+  sharp: readonly number[],
+): number[] {
+  const [N, O, H, W] = dy.shape;
+  const C = image.shape[1];
+  const parts = tiles.ofTaps.length;
+  const sums = Array.from({ length: O * C }, () => square(parts, () => 0));
+  let most = 0;
+  for (const tile of tilesIn(dy.shape)) {
+    const [n, i, j] = tile;
+    const pixels = pixelsOf(tiles, image, before, tile);
+    const gradients = Array.from({ length: O }, (_, k) =>
+      transformed(
+        transposed(tiles.toResults),
+        square(2, (di, dj) => Math.abs(at(dy, [n, k, 2 * i + di, 2 * j + dj], 0))),
+      ),
+    );
+    // NaN stays.
+    most = Math.max(most, ...[...pixels, ...gradients].flat(2));
+    for (const [o, q, k, l] of everyIndex(O, C, parts, parts))
+      sums[o * C + q][k][l] += gradients[o][k][l] * pixels[q][k][l];
+  }
+  const terms = N * Math.ceil(H / 2) * Math.ceil(W / 2);
+  const factor = gamma(a.depth(terms) + 2 + 2 + 4, a);
+  const toTaps = transposed(tiles.ofTaps);
+  const lost = transformed(
+    toTaps,
+    square(parts, () => terms * a.tiny),
+  );
+  return sums.flatMap((sum, i) => {
+    const sizes = transformed(toTaps, sum).flat();
+    const largest = Math.max(most, ...sum.flat());
+    return sizes.map((size, t) => {
+      const underflow = (1 + factor) * lost.flat()[t] + 3 * a.tiny;
+      return holding(largest, factor * size + underflow, sharp[i * sizes.length + t]);
+    });
+  });
 }
 
 // ## The law
@@ -272,22 +376,34 @@ function tileBound(
 const y = sumOfProducts(forward, ({ inputs: [, w] }) => 1 + sizeOf(w, 1, 2, 3));
 const dx = sumOfProducts(dinput, ({ inputs: [, w] }) => sizeOf(w, 0, 2, 3));
 
+const dw = sumOfProducts(dweight, ({ dy }) => sizeOf(dy, 0, 2, 3));
+
 function forwardBound(c: Conv, a: Arithmetic): readonly number[] {
   const sharp = y.bound(c, null, a);
-  if (!inTiles(c, a)) return sharp;
+  const tiles = tilesOf(c, a);
+  if (tiles === undefined) return sharp;
   const [x, w, bias] = c.inputs as [Values, Values, Values | null];
   const weight = (...index: number[]) => at(w, index);
-  return tileBound(outputShape(c), x, settings(c).padding, weight, bias, a, sharp);
+  return tileBound(tiles, outputShape(c), x, settings(c).padding, weight, bias, a, sharp);
 }
 
 /** $\bar x$ is a convolution of $\bar y$ with the kernel turned about. */
 function dinputBound(c: Conv, a: Arithmetic): readonly number[] {
   const sharp = dx.bound(c, null, a);
-  if (!inTiles(c, a)) return sharp;
+  const tiles = tilesOf(c, a);
+  if (tiles === undefined) return sharp;
   const [x, w] = c.inputs as [Values, Values];
+  const last = tiles.taps - 1;
   const [p, q] = settings(c).padding;
-  const weight = (k: number, o: number, i: number, j: number) => at(w, [o, k, 2 - i, 2 - j]);
-  return tileBound(x.shape, c.dy!, [2 - p, 2 - q], weight, null, a, sharp);
+  const weight = (k: number, o: number, i: number, j: number) => at(w, [o, k, last - i, last - j]);
+  return tileBound(tiles, x.shape, c.dy!, [last - p, last - q], weight, null, a, sharp);
+}
+
+function dweightBound(c: Conv, a: Arithmetic): readonly number[] {
+  const sharp = dw.bound(c, null, a);
+  const tiles = tilesOf(c, a);
+  if (tiles === undefined) return sharp;
+  return weightBound(tiles, c.inputs[0]!, c.dy!, settings(c).padding, a, sharp);
 }
 
 export const law: Law<Conv2dOptions> = {
@@ -300,7 +416,7 @@ export const law: Law<Conv2dOptions> = {
 
   gradients: {
     input: { of: dinput, bound: (c, _, a) => dinputBound(c, a) },
-    weight: sumOfProducts(dweight, ({ dy }) => sizeOf(dy, 0, 2, 3)),
+    weight: { of: dweight, bound: (c, _, a) => dweightBound(c, a) },
     bias: sumOfProducts(dbias, ({ dy }) => sizeOf(dy, 0, 2, 3)),
   },
   differences: { cases: cases(ordinary), step: 1 },
