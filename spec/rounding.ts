@@ -43,9 +43,6 @@ export const tf32: Arithmetic = {
   depth: (terms) => 11 * Math.ceil(terms / 8) + 1,
 };
 
-/** As float32, where a convolution's results come two by two from fewer multiplications. */
-export const winograd: Arithmetic = { ...float32, winograd: true };
-
 /**
  * The same on factors rounded to BF16. Whether a GPU adds eight products at a time or sixteen, that is no
  * more than the operations counted above: what is not there is zero, and cut off nothing.
@@ -55,6 +52,9 @@ export const bf16: Arithmetic = { ...tf32, factors: 2 ** -8 };
 /** By how factors are rounded before tensor cores multiply them; `float32`: not at all. */
 export const arithmeticWith = { float32, tf32, bf16 } as const;
 export type Factors = keyof typeof arithmeticWith;
+
+/** As float32, where a convolution's results come two by two from fewer multiplications. */
+export const winograd: Arithmetic = { ...float32, winograd: true };
 
 export const float64: Arithmetic = { unit: 2 ** -53, tiny: 2 ** -1074, depth: inTurn };
 

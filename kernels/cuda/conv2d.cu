@@ -17,7 +17,8 @@
 //   product with a zero between two places is ever computed. On Hopper the weights of all classes are packed
 //   first, and pixels are what is streamed (warpgroup.h).
 // - *Correlate*, backward-weight: channels of y × (channels of x and taps), the terms are pixels. A
-//   thread copies for one pixel of each step, which it finds by two multiplications.
+//   thread copies for one pixel of each step, which it finds by two multiplications. On Hopper dy goes to
+//   shared memory through registers, where it is rounded.
 //
 // ## Sizes
 //
@@ -402,9 +403,10 @@ warpgroupSlideKernel(GPU_GRID_CONSTANT const gpu::TensorMap packed, Slide s) {
   const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
   if (threadIdx.x == 0) c = classOf(s, static_cast<int>(blockIdx.z));
   __syncthreads();
+  GPU_SHARED(uint64_t[WG_STAGES], landed);
+  const int row = static_cast<int>(blockIdx.z) * s.results + m0;
   float sums[S::M / 2] = {};
-  sumTileByWarpgroups<S, P, false>(shared, packed, 0,
-                                   static_cast<int>(blockIdx.z) * s.results + m0,
+  sumTileByWarpgroups<S, P, false>(shared, PackedLoad<S, P>{packed, 0, row, landed},
                                    (c.terms + STEP - 1) / STEP,
                                    slideLoadOf<S>(s, c, terms, m0, n0), sums);
   bool again = false;
@@ -492,7 +494,7 @@ void slide(const Call& call, Queue& queue, const Geometry& g, const float* sourc
             s.columns.results == s.columns.source && area % 4 == 0 && aligned(source);
   const int64_t layers = g.groups * s.rows.classes * s.columns.classes;
   const bool large = fillsLargeTiles(s.results, s.pixels, layers);
-  if (goesByWarpgroups(queue, s.pixels)) {
+  if (goesByWarpgroups(queue, s.pixels, PACKING_PAYS)) {
     (large ? launchSlideByWarpgroups<LargeTile> : launchSlideByWarpgroups<SmallTile>)(call, queue, s);
     return;
   }
@@ -606,46 +608,111 @@ struct CorrelateFold : CorrelateResult {
   }
 };
 
+/** What a block of Correlate has to do. */
+template <class S>
+struct CorrelateTile {
+  const Correlation& s;
+  int group, part, m0, n0, count, begin, end;
+
+  __device__ __forceinline__ explicit CorrelateTile(const Correlation& s)
+      : s(s),
+        group(static_cast<int>(blockIdx.z) / s.parts),
+        part(static_cast<int>(blockIdx.z) % s.parts),
+        m0(static_cast<int>(blockIdx.y) * S::M),
+        n0(static_cast<int>(blockIdx.x) * S::N),
+        count(s.c * s.tapsDown * s.tapsAcross),
+        begin(part * s.stepsEach * STEP),
+        end(min(s.places - begin, s.stepsEach * STEP) + begin) {}
+
+  __device__ __forceinline__ int steps() const { return (end - begin + STEP - 1) / STEP; }
+
+  /** Finds the columns, for all; a barrier shows them. */
+  __device__ __forceinline__ void findColumns(Term (&columns)[S::N]) const {
+    const int taps = s.tapsDown * s.tapsAcross;
+    for (int i = static_cast<int>(threadIdx.x); i < S::N; i += S::THREADS) {
+      Term term{0, NOWHERE, 0, 0};
+      if (n0 + i < count) {
+        const int channel = (n0 + i) / taps, tap = n0 + i - channel * taps;
+        const int down = tap / s.tapsAcross * s.dilationDown - s.paddingDown;
+        const int right = tap % s.tapsAcross * s.dilationAcross - s.paddingAcross;
+        term = {(channel * s.height + down) * s.width + right, down, right, 0};
+      }
+      columns[i] = term;
+    }
+  }
+
+  /** Rows of the tile that are another group's are not this one's to write. */
+  __device__ __forceinline__ TileResult<CorrelateResult> resultOf(const CorrelateResult& result,
+                                                                  float* partial,
+                                                                  bool& again) const {
+    const int64_t results = int64_t{s.groups} * s.o * count;
+    return {result,    partial ? partial + part * results : nullptr,
+            group * s.o + m0, n0, (group + 1) * s.o, count, again};
+  }
+
+  __device__ __forceinline__ void nansAgain() const {
+    eachOfMine<S>([&](int m, int n) {
+      if (m0 + m >= s.o || n0 + n >= count) return;
+      float& result = s.dw[(group * s.o + m0 + m) * count + n0 + n];
+      if (result != result) result = correlateAgain(s, group, m0 + m, n0 + n);
+    });
+  }
+};
+
 template <class S, Precision P>
 GPU_KERNEL(S::THREADS, S::BLOCKS) correlateKernel(CorrelateResult result, float* partial) {
   GPU_DYN_SHARED(bytes);
   float* shared = reinterpret_cast<float*>(bytes);
   GPU_SHARED(Term[S::N], columns);
-  const Correlation& s = result.s;
-  const int m0 = static_cast<int>(blockIdx.y) * S::M, n0 = static_cast<int>(blockIdx.x) * S::N;
-  const int part = static_cast<int>(blockIdx.z) % s.parts;
-  const int group = static_cast<int>(blockIdx.z) / s.parts;
-  const int taps = s.tapsDown * s.tapsAcross, count = s.c * taps;
-  for (int i = static_cast<int>(threadIdx.x); i < S::N; i += S::THREADS) {
-    Term term{0, NOWHERE, 0, 0};
-    if (n0 + i < count) {
-      const int channel = (n0 + i) / taps, tap = n0 + i - channel * taps;
-      const int down = tap / s.tapsAcross * s.dilationDown - s.paddingDown;
-      const int right = tap % s.tapsAcross * s.dilationAcross - s.paddingAcross;
-      term = {(channel * s.height + down) * s.width + right, down, right, 0};
-    }
-    columns[i] = term;
-  }
-  // The first barrier of sumTile shows them to all.
-  const int begin = part * s.stepsEach * STEP;
-  const int end = min(s.places - begin, s.stepsEach * STEP) + begin;
-  const CorrelateLoad<S> load{s, columns, group, m0, begin, end};
+  const CorrelateTile<S> tile(result.s);
+  tile.findColumns(columns);
+  const CorrelateLoad<S> load{tile.s, columns, tile.group, tile.m0, tile.begin, tile.end};
   float sums[S::WARP_M / 16][S::WARP_N / 8][4] = {};
-  sumTile<S, P, true, true>(shared, (end - begin + STEP - 1) / STEP, load, sums);
-  // Rows of the tile that are another group's are not this one's to write.
-  const int rows = (group + 1) * s.o, row0 = group * s.o + m0;
+  sumTile<S, P, true, true>(shared, tile.steps(), load, sums);
   bool again = false;
-  writeTile<S>(shared, sums,
-               TileResult<CorrelateResult>{
-                   result,
-                   partial ? partial + int64_t{part} * s.groups * s.o * count : nullptr,
-                   row0, n0, rows, count, again});
-  if (s.border && again && !partial)
-    eachOfMine<S>([&](int m, int n) {
-      if (row0 + m >= rows || n0 + n >= count) return;
-      float& result = s.dw[(row0 + m) * count + n0 + n];
-      if (result != result) result = correlateAgain(s, group, m0 + m, n0 + n);
-    });
+  writeTile<S>(shared, sums, tile.resultOf(result, partial, again));
+  if (tile.s.border && again && !partial) tile.nansAgain();
+}
+
+/** dy for tensor cores that want it in shared memory, rounded: from registers (warpgroup.h). */
+template <class S>
+struct CorrelateFrom {
+  const CorrelateLoad<S>& load;
+
+  template <int COUNT>
+  __device__ __forceinline__ void operator()(float (&values)[COUNT], int step) const {
+    const Correlation& s = load.s;
+    const auto at = load.placeOf(step);
+    const int m0 = load.m0 + static_cast<int>(threadIdx.x) / STEP;
+    const float* from = s.dy + ((int64_t{at.image} * s.groups + load.group) * s.o + m0) * s.area +
+                        at.rest;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+      const int m = i * (S::THREADS / STEP);
+      values[i] = at.exists && m0 + m < s.o ? from[m * s.area] : 0;
+    }
+  }
+};
+
+template <class S, Precision P>
+GPU_KERNEL(S::THREADS, S::BLOCKS)
+warpgroupCorrelateKernel(CorrelateResult result, float* partial) {
+#if GPU_SM90A
+  GPU_DYN_SHARED(shared);
+  GPU_SHARED(Term[S::N], columns);
+  const CorrelateTile<S> tile(result.s);
+  tile.findColumns(columns);
+  const CorrelateLoad<S> load{tile.s, columns, tile.group, tile.m0, tile.begin, tile.end};
+  const CorrelateFrom<S> from{load};
+  float values[StoredLoad<S, P, CorrelateFrom<S>>::COUNT];
+  float sums[S::M / 2] = {};
+  sumTileByWarpgroups<S, P, true>(shared, StoredLoad<S, P, CorrelateFrom<S>>{from, values},
+                                  tile.steps(), load, sums);
+  bool again = false;
+  writeStreamedTile<S>(reinterpret_cast<float*>(shared), sums,
+                       tile.resultOf(result, partial, again));
+  if (tile.s.border && again && !partial) tile.nansAgain();
+#endif
 }
 
 template <class S>
@@ -659,11 +726,17 @@ void launchCorrelate(const Call& call, Queue& queue, Correlation s) {
                        ? static_cast<float*>(queue.scratch(results * s.parts * sizeof(float)))
                        : nullptr;
   const CorrelateResult result{s};
-  enqueueShared(
-      queue, forPrecision(queue, [](auto p) { return correlateKernel<S, p()>; }), call.name,
-      dim3(blocksFor(count, S::N), gridAxis(rows, "channels"),
-           gridAxis(int64_t{s.groups} * s.parts, "groups times parts")),
-      S::THREADS, sharedBytesOf<S, true, true>, result, partial);
+  const dim3 grid(blocksFor(count, S::N), gridAxis(rows, "channels"),
+                  gridAxis(int64_t{s.groups} * s.parts, "groups times parts"));
+  if (!goesByWarpgroups(queue, count, S::N))
+    enqueueShared(queue, forPrecision(queue, [](auto p) { return correlateKernel<S, p()>; }),
+                  call.name, grid, S::THREADS, sharedBytesOf<S, true, true>, result, partial);
+  else if (queue.precision == Precision::bf16)
+    enqueueShared(queue, warpgroupCorrelateKernel<S, Precision::bf16>, call.name, grid, S::THREADS,
+                  warpgroupBytesOf<S, Precision::bf16, true>, result, partial);
+  else
+    enqueueShared(queue, warpgroupCorrelateKernel<S, Precision::tf32>, call.name, grid, S::THREADS,
+                  warpgroupBytesOf<S, Precision::tf32, true>, result, partial);
   if (partial)
     fold(call, queue, CorrelateFold{s}, partial, int64_t{s.groups} * s.o, count, s.parts);
 }

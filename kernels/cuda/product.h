@@ -147,9 +147,10 @@ warpgroupMatrixKernel(GPU_GRID_CONSTANT const gpu::TensorMap packed, Factor b, M
   const int part = static_cast<int>(blockIdx.z), begin = part * stepsEach * STEP;
   const int end = min(K - begin, stepsEach * STEP) + begin;
   const MatrixLoad<S, true, B_ALONG> load{b, b, m0, n0, begin, end};
+  GPU_SHARED(uint64_t[WG_STAGES], landed);
   float sums[S::M / 2] = {};
-  sumTileByWarpgroups<S, P, B_ALONG>(shared, packed, begin, m0, (end - begin + STEP - 1) / STEP,
-                                     load, sums);
+  sumTileByWarpgroups<S, P, B_ALONG>(shared, PackedLoad<S, P>{packed, begin, m0, landed},
+                                     (end - begin + STEP - 1) / STEP, load, sums);
   bool again = false;
   writeStreamedTile<S>(reinterpret_cast<float*>(shared), sums,
                        TileResult<MatrixResult>{
@@ -197,7 +198,7 @@ void product(const Call& call, Queue& queue, Factor a, Factor b, const Epilogue&
   b.fours = inFours(b, B_ALONG);
   const MatrixResult result{y, b.extent, epilogue};
   const bool large = fillsLargeTiles(a.extent, b.extent, 1);
-  if (goesByWarpgroups(queue, b.extent)) {
+  if (goesByWarpgroups(queue, b.extent, PACKING_PAYS)) {
     (large ? launchByWarpgroups<LargeTile, A_ALONG, B_ALONG>
            : launchByWarpgroups<SmallTile, A_ALONG, B_ALONG>)(call, queue, a, b, result, K);
     return;

@@ -16,6 +16,9 @@
 //   zeros to whole steps. TMA brings it tile by tile, swizzled so that the eight rows that wgmma reads at once
 //   lie in different banks.
 //
+// Where both factors are large, as in a convolution's gradient by weight, threads bring what would be packed
+// themselves (`StoredLoad`).
+//
 // Packing moves 8 bytes for each number, which at 3.35 TB/s and 247 T multiply-adds/s takes as long as 590
 // multiply-adds. So it must meet many streamed numbers: from 2048 on, packing costs 29 % of the product at peak,
 // less than the 38 % by which mma.sync falls short of it (some 62 % of peak on Hopper).
@@ -52,6 +55,8 @@ struct PackedStage {
   static constexpr int PRODUCTS = ROW / 32;
   /** As tensor maps and as descriptors count. */
   static constexpr int MAP_SWIZZLE = IS_TF32 ? 2 : 1, SWIZZLE = IS_TF32 ? 2 : 3;
+  /** Of the row's number, these bits are mixed into that of a piece of 16 bytes. */
+  static constexpr int MIXED = IS_TF32 ? 3 : 1;
 };
 
 template <class S, Precision P, bool B_ALONG>
@@ -131,11 +136,13 @@ gpu::TensorMap pack(const Call& call, Queue& queue, const Source& source, void* 
 
 // ## Multiplying
 
-/** Whether packing pays, and the device can. */
-inline bool goesByWarpgroups(const Queue& queue, int64_t streamed) {
+/** Whether the device can, and enough is streamed. */
+inline bool goesByWarpgroups(const Queue& queue, int64_t streamed, int64_t needed) {
   return queue.precision != Precision::fp32 && gpu::compute_capability() == 90 &&
-         gpu::pays(gpu::Way::warpgroups, streamed, 2048);
+         gpu::pays(gpu::Way::warpgroups, streamed, needed);
 }
+
+constexpr int64_t PACKING_PAYS = 2048;
 
 /** What a lane holds of one step's streamed numbers: fragments of 8 terms, or one of 16. */
 template <Precision P>
@@ -159,40 +166,92 @@ __device__ __forceinline__ void takeFragments(Fragments<P>& f, const float* stre
   }
 }
 
+/** What TMA brings: tiles of a packed factor, from `column` and `row` on. */
+template <class S, Precision P>
+struct PackedLoad {
+  using Stage = PackedStage<S, P>;
+  const gpu::TensorMap& map;
+  int column, row;
+  /** One barrier for each stage. */
+  uint64_t* landed;
+
+  __device__ __forceinline__ void begin(int) const {
+    if (threadIdx.x > 0) return;
+    for (int i = 0; i < WG_STAGES; i++) gpu::mbar_init(&landed[i], 1);
+    gpu::mbar_init_fence();
+  }
+  __device__ __forceinline__ void fetch(unsigned char* to, int step, int) const {
+    if (threadIdx.x > 0) return;
+    uint64_t* barrier = &landed[step % WG_STAGES];
+    gpu::mbar_arrive_expect_tx(barrier, Stage::BYTES);
+    gpu::tma_load_2d(to, &map, column + step * STEP, row, barrier);
+  }
+  __device__ __forceinline__ void wait(int step) const {
+    gpu::mbar_wait(&landed[step % WG_STAGES], step / WG_STAGES % 2);
+  }
+};
+
 /**
- * As sumTile: `load.b` starts copies of what is streamed, `packed` from `column` and `row` on is what
- * it meets. `sums` as wgmma has them, streamed × packed.
+ * What threads bring themselves, where packing a whole factor would cost too much: a thread has one term of a
+ * step, for every so many columns of the product. It loads its numbers a step ahead into registers, and
+ * rounds them while it stores them, to where TMA would have put them.
  */
-template <class S, Precision P, bool B_ALONG, class Load>
-__device__ __forceinline__ void sumTileByWarpgroups(unsigned char* shared,
-                                                    const gpu::TensorMap& packed, int column,
-                                                    int row, int steps, const Load& load,
+template <class S, Precision P, class From>
+struct StoredLoad {
+  using Stage = PackedStage<S, P>;
+  static constexpr int ROWS = S::THREADS / STEP, COUNT = S::M / ROWS;
+  /** `from(values, step)` loads column thread / 16 + i·ROWS of the product, term thread % 16, for each i. */
+  const From& from;
+  float (&values)[COUNT];
+
+  __device__ __forceinline__ void begin(int steps) const {
+    if (steps > 0) from(values, 0);
+  }
+  __device__ __forceinline__ void fetch(unsigned char* to, int step, int steps) const {
+    const int thread = static_cast<int>(threadIdx.x), k = thread % STEP;
+    // As fragments of BF16 hold terms (tile.h).
+    const int place = Stage::IS_TF32 ? 4 * k : 2 * (k / 8 * 8 + k % 4 * 2 + k / 4 % 2);
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+      const int at = (thread / STEP + i * ROWS) * Stage::ROW + place;
+      unsigned char* where = to + (at ^ ((at >> 7 & Stage::MIXED) << 4));
+      if constexpr (Stage::IS_TF32)
+        *reinterpret_cast<uint32_t*>(where) = gpu::cvt_tf32(values[i]);
+      else
+        *reinterpret_cast<uint16_t*>(where) =
+            static_cast<uint16_t>(gpu::cvt_bf16x2(values[i], 0));
+    }
+    gpu::fence_proxy_async();
+    if (step + 1 < steps) from(values, step + 1);
+  }
+  __device__ __forceinline__ void wait(int) const {}
+};
+
+/**
+ * As sumTile: `load.b` starts copies of what is streamed, `packed` brings what it meets: `begin` before
+ * all else, then `fetch` for each step in turn, and `wait` until it is there. `sums` as wgmma has them,
+ * streamed × packed.
+ */
+template <class S, Precision P, bool B_ALONG, class Packed, class Load>
+__device__ __forceinline__ void sumTileByWarpgroups(unsigned char* shared, const Packed& packed,
+                                                    int steps, const Load& load,
                                                     float (&sums)[S::M / 2]) {
   static_assert(S::N / 16 == S::THREADS / 32);
   using Stage = PackedStage<S, P>;
   constexpr int WORDS = Layout<S::N, B_ALONG>::WORDS;
-  GPU_SHARED(uint64_t[WG_STAGES], landed);
   const auto packedAt = [&](int step) { return shared + step % WG_STAGES * Stage::BYTES; };
   const auto streamedAt = [&](int step) {
     return reinterpret_cast<float*>(shared + WG_STAGES * Stage::BYTES) + step % WG_STAGES * WORDS;
   };
   // A pixel between the places of a stride is seen by no tap.
   if (steps == 0) return;
-  const bool isFirst = threadIdx.x == 0;
-  if (isFirst) {
-    for (uint64_t& barrier : landed) gpu::mbar_init(&barrier, 1);
-    gpu::mbar_init_fence();
-  }
+  packed.begin(steps);
   for (int s = 0; s < WG_STAGES - 1; s++) load.prepare(s);
   __syncthreads();
 
   const auto fetch = [&](int step) {
     if (step < steps) {
-      if (isFirst) {
-        uint64_t* barrier = &landed[step % WG_STAGES];
-        gpu::mbar_arrive_expect_tx(barrier, Stage::BYTES);
-        gpu::tma_load_2d(packedAt(step), &packed, column + step * STEP, row, barrier);
-      }
+      packed.fetch(packedAt(step), step, steps);
       load.b(streamedAt(step), step);
     }
     gpu::cp_async_commit();
@@ -204,13 +263,14 @@ __device__ __forceinline__ void sumTileByWarpgroups(unsigned char* shared,
     fetch(step + WG_STAGES - 2);
     load.prepare(step + WG_STAGES - 1);
     takeFragments<S, P, B_ALONG>(f, streamedAt(step));
-    gpu::mbar_wait(&landed[step % WG_STAGES], step / WG_STAGES % 2);
+    packed.wait(step);
   };
   const auto multiply = [&](const Fragments<P>& f, int step) {
     gpu::wgmma_arrive();
 #pragma unroll
     for (int i = 0; i < Stage::PRODUCTS; i++) {
-      const uint64_t b = gpu::wgmma_desc(packedAt(step) + 32 * i, 16, 8 * Stage::ROW, Stage::SWIZZLE);
+      const uint64_t b =
+          gpu::wgmma_desc(packedAt(step) + 32 * i, 16, 8 * Stage::ROW, Stage::SWIZZLE);
       if constexpr (Stage::IS_TF32)
         gpu::wgmma_m64k8_tf32(sums, f[i], b);
       else
