@@ -19,7 +19,7 @@ import type { Case, Shape, Values } from "../../spec/values.js";
 import { type KernelOptions, loadKernels } from "../backend.js";
 import { restoreKernels } from "../check/guarded.js";
 import { executeOn, judge } from "../check/judge.js";
-import { buildEmulated } from "./build.js";
+import { emulatedKernels } from "./library.js";
 
 const onDevice = executeOn("emulated");
 
@@ -27,10 +27,6 @@ describe("products on the emulated device", function () {
   this.timeout(120_000);
   this.slow(10_000);
   const library = process.env.CONVNOTES_EMULATED;
-  const build = (checks: boolean) => {
-    const sources = ["all.cu", "library.cu"].map((name) => `kernels/cuda/${name}`);
-    return buildEmulated({ ...{ name: "kernels", sources, checks, library: true } });
-  };
   const load = (options: KernelOptions) => {
     const runReference: typeof convnotes.runReference = (primitive, inputs, outputs, settings) => {
       // There is nothing to compute where there is nothing.
@@ -41,13 +37,10 @@ describe("products on the emulated device", function () {
     loadKernels({ ...convnotes, runReference }, options);
   };
   before(async () => {
-    process.env.CONVNOTES_EMULATED = await build(false);
+    process.env.CONVNOTES_EMULATED = await emulatedKernels();
     load({});
   });
   after(() => {
-    // Settings outlive whoever made them.
-    load({ settings: `${usual} architecture=900 largeTiles=bySize warpgroups=bySize` });
-    convnotes.backendOf("emulated").describe!();
     if (library === undefined) delete process.env.CONVNOTES_EMULATED;
     else process.env.CONVNOTES_EMULATED = library;
     restoreKernels();
@@ -274,7 +267,7 @@ describe("products on the emulated device", function () {
     });
 
   it("does so without a race, an access out of bounds or a read of what nothing wrote", async () => {
-    process.env.CONVNOTES_EMULATED = await build(true);
+    process.env.CONVNOTES_EMULATED = await emulatedKernels(true);
     for (const [i, settings] of Object.values(ways).entries()) {
       load({ precision: i % 2 === 0 ? "tf32" : "bf16", settings: `${random} ${settings}` });
       assert.match(convnotes.backendOf("emulated").describe!().name, /checking every access/);
