@@ -54,7 +54,22 @@ export async function buildServer(folder) {
     ...common,
     ...commonJs,
     outdir: folder,
-    entryPoints: { server: "server/node.ts", worker: "server/worker.ts" },
+    entryPoints: {
+      server: "server/node.ts",
+      worker: "server/worker.ts",
+      trace: "server/typescript/process.ts",
+    },
+  });
+  // It is put together with the user's file and the library that the file uses.
+  await build({
+    ...common,
+    outdir: folder,
+    entryPoints: { look: "server/typescript/look.ts" },
+    outExtension: { ".js": ".mjs" },
+    format: "esm",
+    platform: "node",
+    alias: {},
+    external: ["convnotes"],
   });
   mkdirSync(join(folder, "wasm"), { recursive: true });
   for (const name of ["web-tree-sitter", "tree-sitter-python"])

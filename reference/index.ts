@@ -18,6 +18,7 @@ export * as init from "./nn/init.js";
 export * as optim from "./optim/index.js";
 export * from "./models/index.js";
 export * from "./summary.js";
+export * from "./fitting.js";
 export * from "./data/dataset.js";
 export * from "./data/idx.js";
 export * from "./data/transforms.js";

@@ -4,18 +4,20 @@
 
 import * as vscode from "vscode";
 import type { BaseLanguageClient, LanguageClientOptions } from "vscode-languageclient";
-import type { ClientOptions } from "../server/protocol.js";
+import { type ClientOptions, TRUSTED } from "../server/protocol.js";
 import { chosenNetwork } from "./networks.js";
 import { registerOutputs } from "./outputs.js";
 import { previewPlugin } from "./preview.js";
 import { registerTree } from "./tree.js";
 
 export const clientOptions = (more: object = {}): LanguageClientOptions => {
-  const own: ClientOptions = { panels: true, pictures: true, chapters: true };
+  const trusted = vscode.workspace.isTrusted;
+  const own: ClientOptions = { panels: true, pictures: true, chapters: true, trusted };
   return {
     documentSelector: [
       { language: "python" },
       { language: "markdown" },
+      { language: "typescript", scheme: "file" },
       { notebook: "jupyter-notebook", language: "python" },
     ],
     synchronize: { configurationSection: "convnotes" },
@@ -61,6 +63,9 @@ export function begin(context: vscode.ExtensionContext, client: BaseLanguageClie
       },
     ),
     vscode.commands.registerCommand("convnotes.chapter", openChapter(context)),
+  );
+  context.subscriptions.push(
+    vscode.workspace.onDidGrantWorkspaceTrust(() => void client.sendNotification(TRUSTED)),
   );
   registerOutputs(context, client);
   registerTree(context, client);

@@ -41,7 +41,7 @@ export function inlayHints(sheet: Sheet, analysis: Analysis, uri: string, range:
     if (known) known.outputs.push(output);
     else found.set(place.end, { place, outputs: [output] });
   };
-  for (const { calls, values } of analysis.networks) {
+  for (const { calls } of analysis.networks)
     for (const { definition, call, output } of calls) {
       note(definition, output);
       // A Sequential is called once for many layers; its hint is what comes out last.
@@ -49,8 +49,10 @@ export function inlayHints(sheet: Sheet, analysis: Analysis, uri: string, range:
       if (known && call.end !== definition.end) known.outputs.splice(0, Infinity, output);
       else if (call.end !== definition.end) note(call, output);
     }
-    for (const { range, shape } of values) if (!found.has(range.end)) note(range, shape);
-  }
+  // An assignment of what a layer gives, or a Sequential, says nothing new.
+  const ofLayers = new Set(found.keys());
+  for (const { values } of analysis.networks)
+    for (const { range, shape } of values) if (!ofLayers.has(range.end)) note(range, shape);
   return [...found.values()].flatMap(({ place, outputs }): InlayHint[] => {
     const where = sheet.rangeOf(place);
     if (where?.uri !== uri) return [];
@@ -139,7 +141,9 @@ export function codeLenses(
     return [
       lens(networkText(network, batch, language), "summary"),
       lens(summary, "summary"),
-      ...(panels ? [lens(outputs, "outputs"), lens(train, "train")] : []),
+      ...(panels ? [lens(outputs, "outputs")] : []),
+      // The command trains what it can read without running it.
+      ...(panels && sheet.source.language !== "typescript" ? [lens(train, "train")] : []),
       lens(choose, "chooseInput", shapeText(network.input.shape.slice(1))),
     ];
   });

@@ -4,12 +4,14 @@
 // VS Code starts it, over what VS Code says.
 
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { createConnection, ProposedFeatures } from "vscode-languageserver/node.js";
 import { Calculator } from "./calculator.js";
-import { frontEnd, neighboursOf, ownFolder, statements } from "./files.js";
+import { frontEnd, neighboursOf, ownFolder, statements, weightsOf } from "./files.js";
 import type { NetworkOutputs, NoOutputs } from "./outputs.js";
 import { serve } from "./server.js";
+import { endTraces, trace } from "./typescript/tracer.js";
 
 const calculator = new Calculator(() => {
   const worker = new Worker(join(ownFolder(), "worker.cjs"));
@@ -29,4 +31,14 @@ const connection = createConnection(ProposedFeatures.all);
 // What a library prints would break the protocol.
 console.log = (...words: unknown[]) => connection.console.log(words.join(" "));
 
-serve(connection, { frontEnd: frontEnd(), neighboursOf, calculator, statements: statements() });
+serve(connection, {
+  ...{ frontEnd: frontEnd(), neighboursOf, calculator, statements: statements() },
+  trace: (question) => {
+    const { outputs, source } = question;
+    if (!source.file.startsWith("file:")) return Promise.resolve(null);
+    const path = fileURLToPath(source.file);
+    const weights = outputs ? weightsOf(source.file, outputs.network) : null;
+    return trace({ ...question, path, ...(outputs && { outputs: { ...outputs, weights } }) });
+  },
+});
+process.once("exit", endTraces);

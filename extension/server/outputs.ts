@@ -15,7 +15,7 @@ import {
   type Tensor,
   toTensor,
 } from "convnotes";
-import type { Document, FrontEnd, Neighbour } from "convnotes/pytorch";
+import type { Document, FrontEnd, Neighbour, Network } from "convnotes/pytorch";
 import { type Picture, pictureOf } from "./picture.js";
 
 export interface OutputsQuestion {
@@ -75,7 +75,8 @@ export interface NoOutputs {
 /** More than this would take too long. Units: multiply-adds of one image. */
 const MOST_WORK = 40e9;
 
-const SEED = 0;
+/** Of initial weights. */
+export const SEED = 0;
 
 /** Answers the question. Never throws: what goes wrong is why there are no outputs. */
 export function outputsOf(
@@ -98,31 +99,39 @@ export function outputsOf(
       return { unavailable: "its input is not known" };
     const model = network.build(SEED);
     if ("unavailable" in model) return model;
-
-    const taken = weights && load(model, weights);
-    const { x, picture, image } = inputOf(sizes, question.image ?? 0);
-    const seen = new Map<string, LayerOutputs[]>();
-    const paths = new Set(network.calls.map(({ path }) => path));
-    for (const [path, module] of model.namedModules()) {
-      if (!paths.has(path)) continue;
-      const list: LayerOutputs[] = [];
-      seen.set(path, list);
-      module.registerForwardHook((_, __, output) => void list.push(summaryOf(output)));
-    }
-    noGrad(() => model.eval().call(x));
-
-    const layers = network.calls.flatMap(({ path }, call): LayerOutputs[] => {
-      const next = seen.get(path)?.shift();
-      return next ? [{ ...next, call }] : [];
-    });
-    return {
-      ...{ layers, input: picture, image },
-      weights: weights && taken === null ? weights.name : `initial weights, seed ${SEED}`,
-      ...(typeof taken === "string" && { refused: taken }),
-    };
+    return outputsOfModel(network, model, question.image ?? 0, weights);
   } catch (error) {
     return { unavailable: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** What each layer of a model that computes puts out. Throws: what the model throws. */
+export function outputsOfModel(
+  network: Pick<Network, "calls" | "input">,
+  model: nn.Module,
+  image: number | OwnImage,
+  weights: WeightsFile | null,
+): NetworkOutputs {
+  const taken = weights && load(model, weights);
+  const input = inputOf(network.input.shape.slice(1).map(Number), image);
+  const seen = new Map<string, LayerOutputs[]>();
+  const paths = new Set(network.calls.map(({ path }) => path));
+  for (const [path, module] of model.namedModules()) {
+    if (!paths.has(path)) continue;
+    const list: LayerOutputs[] = [];
+    seen.set(path, list);
+    module.registerForwardHook((_, __, output) => void list.push(summaryOf(output)));
+  }
+  noGrad(() => model.eval().call(input.x));
+  const layers = network.calls.flatMap(({ path }, call): LayerOutputs[] => {
+    const next = seen.get(path)?.shift();
+    return next ? [{ ...next, call }] : [];
+  });
+  return {
+    ...{ layers, input: input.picture, image: input.image },
+    weights: weights && taken === null ? weights.name : `initial weights, seed ${SEED}`,
+    ...(typeof taken === "string" && { refused: taken }),
+  };
 }
 
 /** Null, or why the weights do not fit. */

@@ -15,6 +15,9 @@ export const NETWORKS = "convnotes/networks";
 /** `OutputsRequest` → `OutputsAnswer`; null when there is no such network any more. */
 export const OUTPUTS = "convnotes/outputs";
 
+/** Sent by the client when the workspace becomes trusted: what it holds may be run. */
+export const TRUSTED = "convnotes/trusted";
+
 /** What a client that is no plain editor says of itself when it begins. */
 export interface ClientOptions {
   /** It wants `ANALYSED`. */
@@ -23,6 +26,8 @@ export interface ClientOptions {
   readonly pictures?: boolean;
   /** It follows `command:convnotes.chapter` in a hover. */
   readonly chapters?: boolean;
+  /** The user trusts the files: TypeScript, whose models are known by running it, may be run. */
+  readonly trusted?: boolean;
 }
 
 export interface Place {

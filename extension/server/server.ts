@@ -31,10 +31,13 @@ import {
   OUTPUTS,
   type OutputsAnswer,
   type OutputsRequest,
+  TRUSTED,
 } from "./protocol.js";
 import { type Language, networkMarkdown, outputMarkdown } from "./show.js";
 import { type CitedStatement, statementMarkdown } from "./statements.js";
 import { Sheet } from "./text.js";
+import { moved } from "./typescript/moved.js";
+import type { Traced, TraceQuestion } from "./typescript/question.js";
 
 export interface Host {
   readonly frontEnd: Promise<FrontEnd>;
@@ -44,6 +47,8 @@ export interface Host {
   begun?(options: unknown): void;
   /** Files beside the one of that URI. */
   neighboursOf(uri: string): Neighbour;
+  /** Runs a TypeScript file to see its models; absent where nothing can be run. */
+  readonly trace?: (question: Omit<TraceQuestion, "path">) => Promise<Traced | null>;
 }
 
 interface Settings {
@@ -71,6 +76,9 @@ function settingsOf(value: unknown): Settings {
 /** Long enough for a typist, short enough for a reader. Units: ms. */
 const PAUSE_MS = 15;
 
+/** A program is not run for each key. Units: ms. */
+const PAUSE_TO_RUN_MS = 250;
+
 /** Documents beyond this are not models. Units: UTF-16 code units. */
 const LARGEST = 2_000_000;
 
@@ -84,6 +92,11 @@ interface Analysed {
   readonly sheet: Sheet;
   readonly analysis: Analysis;
 }
+
+const usesModels = (text: string): boolean =>
+  /\bfrom\s+["']convnotes["']/.test(text) || /\bextends\s+(?:nn\.)?Module\b/.test(text);
+
+const notHere = () => ({ unavailable: "TypeScript is run in a process of its own" });
 
 /** Serves `connection` until it closes. */
 export function serve(connection: Connection, host: Host): void {
@@ -115,15 +128,24 @@ export function serve(connection: Connection, host: Host): void {
   }
 
   function analyse(sheet: Sheet): void {
-    const { file, text } = sheet.source;
-    if (frontEnd === null || text.length > LARGEST) return;
-    const chosen = inputs.get(file);
-    const analysis = frontEnd.analyse(sheet.source, {
-      neighbour: host.neighboursOf(file),
+    const { source } = sheet;
+    if (frontEnd === null || source.text.length > LARGEST) return;
+    if (source.language === "typescript") {
+      void traced(sheet);
+      return;
+    }
+    const chosen = inputs.get(source.file);
+    const analysis = frontEnd.analyse(source, {
+      neighbour: host.neighboursOf(source.file),
       batch: settings.batchSize,
       ...(chosen && { inputs: chosen }),
     });
-    results.set(file, { sheet, analysis });
+    take(sheet, analysis);
+  }
+
+  /** From now on this is what is known of the sheet. */
+  function take(sheet: Sheet, analysis: Analysis): void {
+    results.set(sheet.source.file, { sheet, analysis });
     for (const [uri, list] of diagnostics(sheet, analysis, settings.notes))
       void connection.sendDiagnostics({ uri, diagnostics: list });
     if (can.refreshHints) void connection.languages.inlayHint.refresh();
@@ -132,28 +154,65 @@ export function serve(connection: Connection, host: Host): void {
       for (const { uri } of sheet.documents) void connection.sendNotification(ANALYSED, { uri });
   }
 
+  // TypeScript is known by running it, in a process of its own.
+
+  const tracing = new Map<string, { text: string; done: Promise<void> }>();
+
+  const questionOf = ({ file, text }: Sheet["source"]): Omit<TraceQuestion, "path"> => ({
+    source: { file, text },
+    inputs: Object.fromEntries(inputs.get(file) ?? []),
+    batch: settings.batchSize,
+  });
+
+  /** Resolves when the text is known; what only uses no model is not run. */
+  function traced(sheet: Sheet): Promise<void> {
+    const { file, text } = sheet.source;
+    const known = tracing.get(file);
+    if (known?.text === text) return known.done;
+    const run = host.trace;
+    if (client.trusted !== true || run === undefined || !usesModels(text)) return Promise.resolve();
+    const done = run(questionOf(sheet.source)).then((answer) => {
+      if (tracing.get(file)?.text !== text) return;
+      tracing.delete(file);
+      if (answer === null) return;
+      const before = results.get(file);
+      const networks = answer.networks.map((network) => ({ ...network, build: notHere }));
+      const kept =
+        answer.unfinished && before ? moved(before.analysis, before.sheet.source.text, text) : null;
+      take(sheet, {
+        networks: kept?.networks ?? networks,
+        findings: answer.findings,
+        blocks: [{ file, start: 0, end: text.length }],
+      });
+    });
+    tracing.set(file, { text, done });
+    return done;
+  }
+
   function soon(uri: string): void {
     const sheet = sheetOf(uri);
     if (sheet === null) return;
-    const { file } = sheet.source;
+    const { file, language } = sheet.source;
     clearTimeout(timers.get(file));
-    timers.set(
-      file,
-      setTimeout(() => {
-        timers.delete(file);
-        // By now it may be gone, or have been changed once more.
-        const now = sheetOf(uri);
-        if (now) analyse(now);
-      }, PAUSE_MS),
-    );
+    const again = () => {
+      timers.delete(file);
+      // By now it may be gone, or have been changed once more.
+      const now = sheetOf(uri);
+      if (now) analyse(now);
+    };
+    timers.set(file, setTimeout(again, language === "typescript" ? PAUSE_TO_RUN_MS : PAUSE_MS));
   }
 
   /** The analysis of the text as it is now. */
-  function current(uri: string): Analysed | null {
+  async function current(uri: string): Promise<Analysed | null> {
     const sheet = sheetOf(uri);
     if (sheet === null) return null;
-    const { file, text } = sheet.source;
+    const { file, text, language } = sheet.source;
     if (results.get(file)?.sheet.source.text !== text) {
+      if (language === "typescript") {
+        await traced(sheet);
+        return results.get(file)?.sheet.source.text === text ? results.get(file)! : null;
+      }
       clearTimeout(timers.get(file));
       timers.delete(file);
       analyse(sheet);
@@ -180,12 +239,15 @@ export function serve(connection: Connection, host: Host): void {
     const question = JSON.stringify([source.text, input, named]);
     const known = kept.get(key);
     if (known?.question === question && image === undefined) return known.outputs;
-    const outputs = host.calculator.ask({
-      document: source,
-      network,
-      ...(input && { input }),
-      ...(chosen !== undefined && { image: chosen }),
-    });
+    const outputs =
+      source.language === "typescript"
+        ? tracedOutputs(source, network, chosen)
+        : host.calculator.ask({
+            document: source,
+            network,
+            ...(input && { input }),
+            ...(chosen !== undefined && { image: chosen }),
+          });
     kept.delete(key);
     kept.set(key, { question, outputs });
     const [oldest] = kept.keys();
@@ -193,6 +255,16 @@ export function serve(connection: Connection, host: Host): void {
     return outputs;
   }
   const images = new Map<string, number | OwnImage>();
+
+  async function tracedOutputs(
+    source: Sheet["source"],
+    network: string,
+    image: number | OwnImage | undefined,
+  ): Promise<Outputs> {
+    const outputs = { network, ...(image !== undefined && { image }) };
+    const answer = await host.trace?.({ ...questionOf(source), outputs });
+    return answer?.outputs ?? { unavailable: "the source has changed" };
+  }
 
   /** Null when it takes longer than a reader waits. */
   const promptly = (outputs: Promise<Outputs>): Promise<Outputs | null> =>
@@ -269,12 +341,12 @@ export function serve(connection: Connection, host: Host): void {
     frontEnd?.forget(uri);
   });
 
-  connection.languages.inlayHint.on(({ textDocument: { uri }, range }) => {
-    const now = settings.hints ? current(uri) : null;
+  connection.languages.inlayHint.on(async ({ textDocument: { uri }, range }) => {
+    const now = settings.hints ? await current(uri) : null;
     return now ? inlayHints(now.sheet, now.analysis, uri, range) : [];
   });
   connection.onHover(async ({ textDocument: { uri }, position }) => {
-    const now = current(uri);
+    const now = await current(uri);
     if (now === null) return null;
     const layers = layersAt(now.sheet, now.analysis, uri, position);
     const known = new Map<string, Outputs | null>();
@@ -293,33 +365,37 @@ export function serve(connection: Connection, host: Host): void {
       };
     });
   });
-  connection.onCodeLens(({ textDocument: { uri } }) => {
-    const now = current(uri);
+  connection.onCodeLens(async ({ textDocument: { uri } }) => {
+    const now = await current(uri);
     if (now === null) return [];
     const { batchSize: batch } = settings;
     const panels = client.panels === true;
     return codeLenses(now.sheet, now.analysis, uri, { batch, language, panels });
   });
-  connection.onCodeAction(({ textDocument: { uri }, range }) => {
-    const now = current(uri);
+  connection.onCodeAction(async ({ textDocument: { uri }, range }) => {
+    const now = await current(uri);
     return now ? codeActions(now.sheet, now.analysis, uri, range) : [];
   });
 
-  connection.onRequest(NETWORKS, ({ uri }: { uri: string }): NetworkView[] => {
-    const now = current(uri);
+  connection.onRequest(NETWORKS, async ({ uri }: { uri: string }): Promise<NetworkView[]> => {
+    const now = await current(uri);
     return now ? networkViews(now.sheet, now.analysis, settings.batchSize, language) : [];
   });
   connection.onRequest(
     OUTPUTS,
     async ({ file, network, image }: OutputsRequest): Promise<OutputsAnswer | null> => {
       const [document] = results.get(file)?.sheet.documents ?? [];
-      const now = (document as TextDocument | undefined) ? current(document.uri) : null;
+      const now = (document as TextDocument | undefined) ? await current(document.uri) : null;
       if (now === null) return null;
       const views = networkViews(now.sheet, now.analysis, settings.batchSize, language);
       const view = views.find(({ name }) => name === network);
       return view ? { view, outputs: await outputsFor(now, network, image) } : null;
     },
   );
+  connection.onNotification(TRUSTED, () => {
+    client = { ...client, trusted: true };
+    everything();
+  });
   connection.onShutdown(() => host.calculator.stop());
 
   connection.onExecuteCommand(({ command, arguments: args = [] }) => {

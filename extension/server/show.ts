@@ -38,6 +38,7 @@ const words = {
     computing: "its output is being computed …",
     noOutput: "no output",
     atLeast: "at least",
+    steps: ", in steps of",
     sources: {
       chosen: "chosen",
       call: "from a call",
@@ -64,6 +65,7 @@ const words = {
     computing: "正在计算输出……",
     noOutput: "没有输出",
     atLeast: "至少",
+    steps: "，步长",
     sources: {
       chosen: "已选择",
       call: "来自调用",
@@ -98,7 +100,9 @@ export function networkText(network: Network, batch: number, language: Language)
 /** `input N×1×28×28 (solved: 28…31)`. */
 export function inputText({ input }: Network, language: Language): string {
   const t = words[language];
-  const interval = input.interval ? `: ${input.interval.from}…${input.interval.to}` : "";
+  const { from, to, step } = input.interval ?? {};
+  const steps = step === undefined ? "" : `${t.steps} ${step}`;
+  const interval = from === undefined ? "" : from === to ? `: ${from}` : `: ${from}…${to}${steps}`;
   return `${t.input} ${shapeText(input.shape)} (${t.sources[input.source]}${interval})`;
 }
 

@@ -8,6 +8,10 @@ import type { Range } from "vscode-languageserver";
 import type { TextDocument } from "vscode-languageserver-textdocument";
 import type { Document } from "convnotes/pytorch";
 
+/** What is read, and how. */
+export type Source =
+  Document | { readonly file: string; readonly language: "typescript"; readonly text: string };
+
 /** A document of the editor, and where its text begins in the whole. */
 interface Part {
   readonly document: TextDocument;
@@ -16,17 +20,19 @@ interface Part {
 
 /** What is analysed as one. */
 export class Sheet {
-  readonly source: Document;
+  readonly source: Source;
   readonly #parts: readonly Part[];
 
-  private constructor(file: string, language: Document["language"], parts: Part[], text: string) {
+  private constructor(file: string, language: Source["language"], parts: Part[], text: string) {
     this.source = { file, language, text };
     this.#parts = parts;
   }
 
-  /** A Python or Markdown file. */
+  /** A Python, Markdown or TypeScript file. */
   static ofDocument(document: TextDocument): Sheet {
-    const language = document.languageId === "markdown" ? "markdown" : "python";
+    const { languageId } = document;
+    const known = languageId === "markdown" || languageId === "typescript";
+    const language = known ? languageId : "python";
     return new Sheet(document.uri, language, [{ document, start: 0 }], document.getText());
   }
 

@@ -5,11 +5,11 @@
 // CONVNOTES_VSCODE_REQUIRED is set.
 
 import { downloadAndUnzipVSCode, runTests } from "@vscode/test-electron";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildExtension } from "../build.mjs";
+import { makeWorkspace } from "./workspace.mjs";
 
 const extension = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 
@@ -36,9 +36,8 @@ if (vscodeExecutablePath !== undefined) {
 }
 
 await buildExtension();
-const workspace = mkdtempSync(join(tmpdir(), "convnotes-workspace-"));
+const workspace = makeWorkspace();
 const results = join(workspace, "results.json");
-cpSync(join(extension, "test", "workspace"), workspace, { recursive: true });
 try {
   await runTests({
     vscodeExecutablePath,

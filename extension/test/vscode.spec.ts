@@ -7,16 +7,15 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Browser, Locator, Page } from "playwright-core";
 import { hostName, openBrowser, runInside, type Server, startServer, workbench } from "./host.js";
+import { makeWorkspace } from "./workspace.mjs";
 
-const workspace = mkdtempSync(join(tmpdir(), "convnotes-workspace-"));
-cpSync(join("extension", "test", "workspace"), workspace, { recursive: true });
+const workspace = makeWorkspace();
 const { version } = JSON.parse(readFileSync("extension/package.json", "utf8")) as {
   version: string;
 };

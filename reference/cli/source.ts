@@ -211,7 +211,9 @@ export function tableOf({ file, text }: Document, network: Network, batch: numbe
 export function formatNetwork(document: Document, network: Network): string {
   const { name, input, calls, totals, failed } = network;
   const grouped = (n: number) => n.toLocaleString("en-US");
-  const interval = input.interval ? `, ${input.interval.from} to ${input.interval.to} fit` : "";
+  const { from, to, step } = input.interval ?? {};
+  const steps = step === undefined ? "" : ` in steps of ${step}`;
+  const interval = from === undefined ? "" : `, ${from} to ${to}${steps} fit`;
   const parameters = ({ shared, parameters: count }: LayerCall) =>
     shared ? `(${grouped(count)})` : grouped(count);
   const header = ["layer", "", "output", "parameters", "multiply-adds", "field"];

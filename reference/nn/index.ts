@@ -3,7 +3,7 @@
 // What PyTorch has under `nn`, in reading order. From outside it is a namespace, and so are `init`
 // and `optim`: `import { init, nn, optim } from "convnotes"`.
 
-export { Module, Parameter } from "./module.js";
+export { Module, Parameter, whileMaking } from "./module.js";
 export type { ForwardHook, ForwardPreHook, Handle, StateDict } from "./module.js";
 export { ModuleList, Sequential } from "./containers.js";
 export { Conv2d, type Conv2dSettings } from "./conv.js";

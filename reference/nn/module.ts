@@ -30,6 +30,19 @@ export class Parameter extends Tensor {
   }
 }
 
+let witness: ((made: Module) => void) | null = null;
+
+/** Runs `body` while `next` is told of every module that is made, as its construction begins. */
+export function whileMaking<T>(next: (made: Module) => void, body: () => T): T {
+  const before = witness;
+  witness = next;
+  try {
+    return body();
+  } finally {
+    witness = before;
+  }
+}
+
 /** The values of a module and of all below it, by PyTorch's names, in PyTorch's order. */
 export type StateDict = Map<string, Tensor>;
 
@@ -60,6 +73,10 @@ export abstract class Module implements Scope {
   readonly #bufferNames = new Set<string>();
   readonly #preHooks = new Set<ForwardPreHook>();
   readonly #hooks = new Set<ForwardHook>();
+
+  constructor() {
+    witness?.(this);
+  }
 
   // ## Running
 

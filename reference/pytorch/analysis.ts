@@ -3,6 +3,7 @@
 // The types that the front end promises to the editor and the command line. All of them are plain
 // data, so that they can cross from a worker, except `Network.build`.
 
+import type { FittingSizes } from "../fitting.js";
 import type { Module } from "../nn/module.js";
 
 /** Half-open, in UTF-16 code units of the document's text; of a notebook, of its JSON. */
@@ -58,8 +59,8 @@ export interface NetworkInput {
   readonly source: "chosen" | "call" | "dataset" | "comment" | "solved" | "assumed";
   /** The call, comment or data set. */
   readonly range?: SourceRange;
-  /** The heights (and widths) that fit, both included; of square images. */
-  readonly interval?: { readonly from: number; readonly to: number };
+  /** The heights (and widths) that fit, of square images. */
+  readonly interval?: FittingSizes;
 }
 
 export interface Network {

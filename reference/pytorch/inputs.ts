@@ -3,6 +3,7 @@
 // Nobody writes down the size of the input, but much gives it away: a call, a comment, a data set, and
 // the head of the network, whose features fit only some sizes. The last are found by trying.
 
+import { customarySizes, type FittingSizes, fittingSizes } from "../fitting.js";
 import type { NetworkInput, SourceRange } from "./analysis.js";
 import type { Failure, Interpreter } from "./interpreter.js";
 import { printedOf, runOnce, type Sizes } from "./network.js";
@@ -13,7 +14,7 @@ export interface Found {
   readonly inputs: readonly Sizes[];
   readonly source: NetworkInput["source"];
   readonly range?: SourceRange;
-  readonly interval?: { readonly from: number; readonly to: number };
+  readonly interval?: FittingSizes;
   /** The customary size nearest to the ones that fit, none of which is customary. */
   readonly expected?: { readonly size: number; readonly failure: Failure };
 }
@@ -181,7 +182,6 @@ function imageOf(features: number): number[] | null {
 const repeated = (sizes: readonly number[], inputs: number, whole = false): Sizes[] =>
   Array.from({ length: inputs }, () => ({ sizes, whole }));
 
-const customary = [224, 32, 28, 96, 64, 227, 299, 128, 256, 112, 48, 512, 384, 160, 16, 8];
 const usual = [28, 32, 64, 96, 128, 224, 256, 299];
 const largest = 1024;
 
@@ -197,7 +197,7 @@ export function solve(run: Interpreter, module: Instance, wanted: Wanted, inputs
     return known;
   };
   const fits = (size: number) => pass(size).failure === null && !pass(size).raised;
-  const size = customary.find(fits);
+  const size = customarySizes.find(fits);
   if (size === undefined) {
     const others = wanted.free === true ? [1, 2, 3, 4, 6, 8] : [];
     for (const channels of others) {
@@ -219,28 +219,7 @@ export function solve(run: Interpreter, module: Instance, wanted: Wanted, inputs
     const chosen = Math.min(...pixels) >= 28 ? small : 224;
     return { inputs: at(chosen), source: "assumed" };
   }
-  return { inputs: at(size), source: "solved", interval: around(size, fits) };
-}
-
-/** The unbroken run of fitting sizes around one that fits. */
-function around(size: number, fits: (size: number) => boolean): { from: number; to: number } {
-  const edge = (direction: 1 | -1) => {
-    let [inside, step] = [size, 1];
-    const limit = direction === 1 ? largest : 1;
-    for (;;) {
-      const next = inside + direction * step;
-      if (direction * (next - limit) > 0) break;
-      if (!fits(next)) break;
-      inside = next;
-      step *= 2;
-    }
-    for (; step >= 1; step = Math.floor(step / 2)) {
-      const next = inside + direction * step;
-      if (direction * (next - limit) <= 0 && fits(next)) inside = next;
-    }
-    return inside;
-  };
-  return { from: edge(-1), to: edge(1) };
+  return { inputs: at(size), source: "solved", interval: fittingSizes(size, fits) };
 }
 
 /** No customary size fits. The features that reach the head grow with the size: where do they fit? */
@@ -274,7 +253,7 @@ function unfit(
       inputs: at(progress(near) === progress(furthest) ? near : furthest),
       source: "assumed",
     };
-  const interval = around(low, (size) => pass(size).failure === null);
+  const interval = fittingSizes(low, (size) => pass(size).failure === null);
   return {
     inputs: at(low),
     source: "solved",

@@ -149,6 +149,28 @@ describe("convnotes in VS Code", () => {
     assert.match(statement, /<section class="convnotes-statement" id="pooling">/);
   });
 
+  it("runs TypeScript that is trusted, and shows its models", async () => {
+    const document = await open("model.ts");
+    const shown = await hints(document);
+    for (const hint of [
+      "4 → N×16×14×14",
+      "9 → N×16×14×14",
+      "14 → N×16×14×14",
+      "16 → N×3136",
+      "17 → N×10",
+    ])
+      assert.ok(shown.includes(hint), `${hint} in ${shown.join("; ")}`);
+    const titles = (await lenses(document)).map(({ command }) => command!.title).slice(4);
+    assert.match(titles[0], /^40,810 parameters .*input N×1×28×28/);
+    assert.deepEqual(titles.slice(1), ["Summary", "Open outputs", "Choose input"]);
+    const text = await until(
+      () => hover(document, "Linear"),
+      (t) => t.includes("data:image/png"),
+    );
+    assert.match(text, /31,370 = `10·3136 \+ 10`/);
+    assert.match(text, /data:image\/png/);
+  });
+
   it("follows its settings", async () => {
     const document = await open("lenet.py");
     const settings = vscode.workspace.getConfiguration("convnotes");
