@@ -31,6 +31,19 @@ const inTurn = (terms: number) => terms;
 /** One sum after another in float32, underflow gradual. */
 export const float32: Arithmetic = { unit: 2 ** -24, tiny: 2 ** -150, depth: inTurn };
 
+/** Terms that the host's kernels add up before they go to the next accumulator. */
+const CHUNK = 512;
+
+/**
+ * Sums of products as the host's kernels make them (`kernels/host/tile.h`): an accumulator takes at most
+ * 512 terms, and accumulators are added in turn, of which any two neighbours have more than 512
+ * together; then comes the bias.
+ */
+export const inChunks: Arithmetic = {
+  ...float32,
+  depth: (terms) => Math.min(terms, CHUNK + Math.ceil((2 * terms) / CHUNK) + 2),
+};
+
 /**
  * A GPU's tensor cores on factors rounded to TF32: eight products at a time are cut off and added in
  * float32, which errs by at most $(8 + 1) 2^{-24} + 2^{-23}$ of their size; that is 11 operations.

@@ -12,6 +12,7 @@ import {
   arithmeticWith,
   type Factors,
   float32,
+  inChunks,
   winograd,
 } from "../../spec/rounding.js";
 import { type Continuation, hasLaw, judgeCall, type KernelCall, type NamesOf } from "./call.js";
@@ -35,12 +36,16 @@ export interface HeldContinuation extends Omit<Continuation, "inputs"> {
   readonly inputs: readonly (Held | null)[];
 }
 
-/** Only sums of products run on tensor cores. */
-const arithmeticOf = (primitive: string, factors: Factors): Arithmetic =>
-  /^(conv2d|linear|matmul)\b/.test(primitive.replace(/_backward.*/, "")) &&
-  !primitive.endsWith("_bias")
-    ? arithmeticWith[factors]
-    : float32;
+/** Sums of products that the host's kernels cut into chunks. */
+const cut = new Set(["conv2d", "conv2d_backward_input", "linear", "matmul"]);
+
+/** On the host, or on a GPU with factors like these, where only sums of products run on tensor cores. */
+function arithmeticOf(primitive: string, factors: Factors | "host"): Arithmetic {
+  if (factors === "host") return cut.has(primitive) ? inChunks : float32;
+  const [stem, input] = primitive.split("_backward_");
+  const isProduct = ["conv2d", "linear", "matmul"].includes(stem) && input !== "bias";
+  return isProduct ? arithmeticWith[factors] : float32;
+}
 
 /** What was seen of one operation. */
 export interface Tally {
@@ -119,7 +124,7 @@ export class Sampler {
   }
 
   /** Throws: VerificationError for an element that is off. */
-  judge(call: HeldCall, namesOf: NamesOf, factors: Factors = "float32"): void {
+  judge(call: HeldCall, namesOf: NamesOf, factors: Factors | "host" = "host"): void {
     const { primitive, options, then = [] } = call;
     for (const { name } of [primitive, ...then.map((next) => next.primitive)])
       if (!hasLaw(name)) {

@@ -13,6 +13,7 @@ import { dataOf } from "../../spec/values.js";
 import { loadKernels } from "../backend.js";
 import { judgeCall, type KernelCall } from "./call.js";
 import { cutCall, drawCut, type Held } from "./cut.js";
+import { detection } from "./detection.js";
 import { instructionSets, restoreKernels } from "./guarded.js";
 import { laws } from "./laws.js";
 import { Sampler, VerificationError } from "./sampler.js";
@@ -151,6 +152,19 @@ describe("verification", function () {
   };
   for (const [fault, make] of Object.entries(faults))
     it(`notices ${fault}`, () => assert.ok(isNoticed(make())));
+
+  // ## Long sums
+
+  it("notices a dropped product the more often the narrower the bound is", () => {
+    for (const isa of instructionSets()) {
+      loadKernels(convnotes, { isa });
+      const seen = detection(4608, 512);
+      assert.equal(seen.falseAlarms, 0);
+      assert.equal(seen.onWholeNumbers, 1);
+      assert.ok(seen.inChunks > 0.6 && seen.byAdditions < 0.5, JSON.stringify(seen));
+    }
+    restoreKernels();
+  });
 
   // ## On this machine
 

@@ -96,7 +96,7 @@ export function watched(
   graph: Graph,
   sampler: Sampler,
   namesOf: NamesOf,
-  factors: Factors = "float32",
+  factors: Factors | "host" = "host",
 ) {
   const known: { plan: Plan | null } = { plan: null };
   const Program = class implements InstanceType<HostProgram> {

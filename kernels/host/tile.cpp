@@ -12,16 +12,22 @@ template <int MR, int NB, int MS>
 void tile(const float* a, ptrdiff_t a0, const float* b, const Run* run, int runs,
           const Steps& steps, float* c, bool add) {
   const Steps s = steps;
+  // Terms of the first run that are done: one that is too long for a chunk is cut as well.
+  int done = 0;
   do {
     V sums[MR][NB];
     for (int i = 0; i < MR; i++)
       for (int v = 0; v < NB; v++) sums[i][v] = zero();
-    for (int terms = 0; runs > 0 && terms < CHUNK; runs--, run++) {
-      const float* pa = a + (a0 + run->a);
-      const float* pb = b + run->b;
-      terms += run->length;
+    for (int terms = 0; runs > 0;) {
+      int length = run->length - done;
+      if (terms + length > CHUNK) {
+        if (terms > 0) break;
+        length = CHUNK;
+      }
+      const float* pa = a + (a0 + run->a) + done * s.aK;
+      const float* pb = b + run->b + done * s.bK;
 #pragma GCC unroll 2
-      for (int k = run->length; k > 0; k--) {
+      for (int k = length; k > 0; k--) {
         V vectors[NB];
         for (int v = 0; v < NB; v++) vectors[v] = load(pb + v * s.bV);
         for (int i = 0; i < MR; i++) {
@@ -30,6 +36,13 @@ void tile(const float* a, ptrdiff_t a0, const float* b, const Run* run, int runs
         }
         pa += s.aK;
         pb += s.bK;
+      }
+      terms += length;
+      done += length;
+      if (done == run->length) {
+        done = 0;
+        runs--;
+        run++;
       }
     }
     for (int i = 0; i < MR; i++)

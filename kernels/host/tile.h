@@ -22,7 +22,8 @@
 // the loads nor the latency of a sum (4 cycles) limit it.
 //
 // Order of summation: for each element one accumulator, k ascending, cut into chunks of at most
-// `CHUNK` terms (whole runs) that are added to `c` in turn. Depth: CHUNK + 16 + number of chunks.
+// `CHUNK` terms (whole runs, unless one is longer) that are added to `c` in turn. Two neighbouring chunks
+// have more than CHUNK terms together, so the depth of n terms is CHUNK + 2n/CHUNK + 1 at most.
 
 #pragma once
 
