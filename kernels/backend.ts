@@ -120,7 +120,8 @@ const refused = (error: unknown) =>
  * Makes `cpu` compute with kernels, where they are built, and says whether it does.
  *
  * Without options the environment decides: `CONVNOTES_ISA`, `CONVNOTES_THREADS`,
- * `CONVNOTES_WINOGRAD` (`off` for no tiles) and `CONVNOTES_ADDON` (the file to load). Called again, it starts over with other options.
+ * `CONVNOTES_WINOGRAD` (`off` for no tiles), `CONVNOTES_PRECISION` (on GPUs: `tf32`, `bf16` or `fp32`) and
+ * `CONVNOTES_ADDON` (the file to load). Called again, it starts over with other options.
  *
  * Throws: TypeError for an instruction set that the processor has not, or an impossible number
  * of threads.

@@ -53,8 +53,19 @@ interface Gpu {
   ): void;
 }
 
+const precisions = ["tf32", "bf16", "fp32"] as const;
 /** How factors are rounded before they are multiplied; `fp32`: not at all. `bf16` needs compute capability 8. */
-export type Precision = "tf32" | "bf16" | "fp32";
+export type Precision = (typeof precisions)[number];
+
+/** Throws: RangeError for a precision in the environment that is none. */
+function precisionOf(options: GpuOptions): Precision {
+  if (options.precision !== undefined) return options.precision;
+  const asked = process.env.CONVNOTES_PRECISION ?? "tf32";
+  const known = precisions.find((name) => name === asked);
+  if (known === undefined)
+    throw new RangeError(`CONVNOTES_PRECISION is "${asked}"; it can be ${precisions.join(", ")}`);
+  return known;
+}
 
 /** What `convnotes devices` shows of a device. */
 export interface GpuDescription {
@@ -96,7 +107,7 @@ export interface GpuLibrary {
 
 export interface GpuOptions extends CompileOptions {
   readonly sampler?: Sampler;
-  /** How factors are rounded before they are multiplied. Default: `tf32`. */
+  /** How factors are rounded before they are multiplied. Default: what CONVNOTES_PRECISION says, or `tf32`. */
   readonly precision?: Precision;
   /**
    * Of the emulated device, such as "order=random seed=7 asynchrony=late". Default: what the environment
@@ -291,7 +302,7 @@ function register(
   /** What is allocated while `scoped` runs. */
   let passing: Memory[] | null = null;
   const { sampler } = options;
-  const { precision = "tf32" } = options;
+  const precision = precisionOf(options);
   const factors = precision === "fp32" ? "float32" : precision;
   const forward = new Map<string, Primitive>();
   const namesOf: NamesOf = (stem) => forward.get(stem)!;

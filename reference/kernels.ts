@@ -59,7 +59,8 @@ async function part(path: string): Promise<unknown> {
 /**
  * Makes `cpu` compute with fast kernels from now on, where they are installed and built.
  *
- * What the settings leave open, `CONVNOTES_THREADS`, `CONVNOTES_ISA` and `CONVNOTES_WINOGRAD` (`off`) decide.
+ * What the settings leave open, `CONVNOTES_THREADS`, `CONVNOTES_ISA`, `CONVNOTES_WINOGRAD` (`off`) and, on
+ * GPUs, `CONVNOTES_PRECISION` decide.
  *
  * Throws: TypeError for an instruction set that this processor has not.
  */

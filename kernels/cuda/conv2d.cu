@@ -16,6 +16,7 @@
 //   that are `stride` apart see the same taps; each such class is a product of its own, so that no
 //   product with a zero between two places is ever computed. On Hopper the weights of all classes are packed
 //   first, and pixels are what is streamed (warpgroup.h).
+//   Of one channel there are too few terms for a tile: see below.
 // - *Correlate*, backward-weight: channels of y × (channels of x and taps), the terms are pixels. A
 //   thread copies for one pixel of each step, which it finds by two multiplications. On Hopper dy goes to
 //   shared memory through registers, where it is rounded.
@@ -438,6 +439,91 @@ void launchSlide(const Call& call, Queue& queue, const Slide& s) {
                 S::THREADS, sharedBytesOf<S, true, false>, s);
 }
 
+// ## One channel
+//
+// The first layer of a network for grey images: 9 or 25 terms, of which a tile would take 16 or 32, gathered
+// anew for every 64 channels of the result. One thread = one pixel and up to 64 channels: it reads
+// what the window shows once, into registers, and weights as broadcasts from shared memory, four at a time.
+//
+// For a pixel, O·K multiply-adds meet 4·(O + 1) bytes. On an H100, with 33.5 T multiply-adds/s in float32 and
+// 3.35 TB/s, memory is the roof up to K = 40 terms, so tensor cores would not help, and nothing is rounded.
+// Shared memory: at most 64 rows of 28 words. Order: one fmaf after another, K ascending.
+
+constexpr int DIRECT_THREADS = 128, DIRECT_CHANNELS = 64;
+
+template <int TAPS>
+GPU_KERNEL(DIRECT_THREADS) directKernel(Slide s) {
+  constexpr int ROW = (TAPS + 3) / 4 * 4;
+  GPU_SHARED(float4[DIRECT_CHANNELS * ROW / 4], weights);
+  const int thread = static_cast<int>(threadIdx.x), group = static_cast<int>(blockIdx.z);
+  const int m0 = static_cast<int>(blockIdx.y) * DIRECT_CHANNELS;
+  const int channels = min(s.results - m0, DIRECT_CHANNELS);
+  const float* from = s.weights + group * s.groupStep + m0 * TAPS;
+  for (int i = thread; i < channels * ROW; i += DIRECT_THREADS) {
+    const int m = i / ROW, t = i - m * ROW;
+    (&weights[0].x)[i] = t < TAPS ? from[m * TAPS + t] : 0;
+  }
+  __syncthreads();
+  const int pixel = static_cast<int>(blockIdx.x) * DIRECT_THREADS + thread;
+  if (pixel >= s.pixels) return;
+  const Position at = positionOf(s, pixel);
+  const int area = s.rows.source * s.columns.source;
+  const float* source = s.source + (at.image * s.groups + group) * area;
+  float seen[ROW];
+  int row = at.row * s.rows.step - s.rows.padding, tap = 0;
+  int column = at.column * s.columns.step - s.columns.padding;
+#pragma unroll
+  for (int t = 0; t < TAPS; t++) {
+    const bool inside = static_cast<unsigned>(row) < static_cast<unsigned>(s.rows.source) &&
+                        static_cast<unsigned>(column) < static_cast<unsigned>(s.columns.source);
+    seen[t] = inside ? source[row * s.columns.source + column] : 0;
+    const bool last = ++tap == s.columns.taps;
+    column += last ? s.columns.dilation * (1 - s.columns.taps) : s.columns.dilation;
+    row += last ? s.rows.dilation : 0;
+    tap = last ? 0 : tap;
+  }
+#pragma unroll
+  for (int t = TAPS; t < ROW; t++) seen[t] = 0;
+  const int first = group * s.results + m0, size = s.height * s.width;
+  const int to = (at.image * s.groups * s.results + first) * size + at.row * s.width + at.column;
+  bool again = false;
+#pragma unroll 4
+  for (int m = 0; m < channels; m++) {
+    const Epilogue::Read read = s.epilogue.read(to + m * size);
+    float sum = 0;
+#pragma unroll
+    for (int t = 0; t < ROW; t += 4) {
+      const float4 w = weights[(m * ROW + t) / 4];
+      sum = fmaf(w.x, seen[t], sum);
+      if (t + 1 < TAPS) sum = fmaf(w.y, seen[t + 1], sum);
+      if (t + 2 < TAPS) sum = fmaf(w.z, seen[t + 2], sum);
+      if (t + 3 < TAPS) sum = fmaf(w.w, seen[t + 3], sum);
+    }
+    again |= sum != sum;
+    s.to[to + m * size] = s.epilogue(sum, first + m, read);
+  }
+  if (!s.border || !again) return;
+  const Class c{group, 0, 0, seenBy(s.rows, 0), seenBy(s.columns, 0), TAPS};
+#pragma unroll 1
+  for (int m = 0; m < channels; m++) {
+    float& result = s.to[to + m * size];
+    if (result == result) continue;
+    result = s.epilogue(slideAgain(s, c, m0 + m, at), first + m, s.epilogue.read(to + m * size));
+  }
+}
+
+/** Whether it is one channel and a window that the kernel is written for; if so, launches it. */
+bool goesDirectly(const Call& call, Queue& queue, const Slide& s) {
+  const int taps = s.rows.taps * s.columns.taps;
+  if (s.rows.backward || s.channels != 1 || (taps != 9 && taps != 25)) return false;
+  enqueue(queue, taps == 9 ? directKernel<9> : directKernel<25>, call.name,
+          dim3(blocksFor(s.pixels, DIRECT_THREADS),
+               gridAxis((s.results + DIRECT_CHANNELS - 1) / DIRECT_CHANNELS, "channels"),
+               gridAxis(s.groups, "groups")),
+          DIRECT_THREADS, s);
+  return true;
+}
+
 template <class S>
 void launchSlideByWarpgroups(const Call& call, Queue& queue, const Slide& s) {
   const int64_t layers = int64_t{s.groups} * s.rows.classes * s.columns.classes;
@@ -493,6 +579,7 @@ void slide(const Call& call, Queue& queue, const Geometry& g, const float* sourc
   s.quads = g.taps() == 1 && !s.border && s.rows.results == s.rows.source &&
             s.columns.results == s.columns.source && area % 4 == 0 && aligned(source);
   const int64_t layers = g.groups * s.rows.classes * s.columns.classes;
+  if (goesDirectly(call, queue, s)) return;
   const bool large = fillsLargeTiles(s.results, s.pixels, layers);
   if (goesByWarpgroups(queue, s.pixels, PACKING_PAYS)) {
     (large ? launchSlideByWarpgroups<LargeTile> : launchSlideByWarpgroups<SmallTile>)(call, queue, s);

@@ -8,11 +8,11 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import * as convnotes from "convnotes";
 import type { Primitive, Tensor } from "convnotes";
-import { reals, valuesOf } from "../../spec/arbitraries.js";
+import { integers, reals, valuesOf } from "../../spec/arbitraries.js";
 import { law as conv2d } from "../../spec/ops/conv2d.law.js";
 import { law as linear } from "../../spec/ops/linear.law.js";
 import { law as matmul } from "../../spec/ops/matmul.law.js";
-import { type Arithmetic, arithmeticWith } from "../../spec/rounding.js";
+import { type Arithmetic, arithmeticWith, float32 } from "../../spec/rounding.js";
 import { seed } from "../../spec/seed.js";
 import type { Law } from "../../spec/laws.js";
 import type { Case, Shape, Values } from "../../spec/values.js";
@@ -256,6 +256,40 @@ describe("products on the emulated device", function () {
     compare(run("conv2d_backward_weight", [dy, x], w.shape, options).data, dw);
   }
 
+  // The first layer's way: forward, of one channel, by 9 or 25 taps.
+  for (const precision of ["tf32", "fp32"] as const)
+    it(`keeps the law where images have one channel, in ${precision}`, () => {
+      load({ precision, settings: usual });
+      const shapes = fc.record({
+        ...{ n: fc.integer({ min: 1, max: 3 }), out: fc.integer({ min: 1, max: 70 }) },
+        ...{ kernel: fc.constantFrom([3, 3], [5, 5], [1, 9]), groups: fc.constantFrom(1, 2) },
+        ...{ size: fc.constantFrom([9, 9], [11, 14]), bias: fc.boolean() },
+        stride: fc.constantFrom(1, 2, 3),
+        padding: fc.constantFrom(0, 1, 4),
+      });
+      const cases = (numbers: fc.Arbitrary<number>): fc.Arbitrary<Case<convnotes.Conv2dOptions>> =>
+        shapes.chain(({ n, out, kernel, groups, size, bias, stride, padding }) =>
+          fc.record({
+            inputs: fc.tuple(
+              valuesOf([n, groups, ...size], numbers),
+              valuesOf([out * groups, 1, ...kernel], numbers),
+              bias ? valuesOf([out * groups], numbers) : fc.constant(null),
+            ),
+            options: fc.constant({ stride, padding, groups }),
+            dy: fc.constant(null),
+          }),
+        );
+      const hold = (drawn: ReturnType<typeof cases>, a: Arithmetic | null) => {
+        fc.assert(
+          fc.property(drawn, (c) => judge(conv2d, c, a, undefined, onDevice)),
+          { numRuns: 25 },
+        );
+      };
+      hold(cases(integers), null);
+      // Whatever the others do, this way rounds no factor.
+      hold(cases(reals), float32);
+    });
+
   for (const [way, settings] of Object.entries(ways))
     it(`multiplies and convolves by ${way}, in every order`, () => {
       for (const order of [usual, late, random])
@@ -273,6 +307,22 @@ describe("products on the emulated device", function () {
       assert.match(convnotes.backendOf("emulated").describe!().name, /checking every access/);
       multiply();
       convolve(1);
+    }
+  });
+
+  it("takes the precision that the environment asks for, and refuses what is none", () => {
+    try {
+      process.env.CONVNOTES_PRECISION = "bf16";
+      load({});
+      assert.equal(convnotes.backendOf("emulated").describe!().factors, "bf16");
+      process.env.CONVNOTES_PRECISION = "fp16";
+      load({});
+      assert.throws(
+        () => convnotes.backendOf("emulated"),
+        /CONVNOTES_PRECISION is "fp16"; it can be tf32, bf16, fp32/,
+      );
+    } finally {
+      delete process.env.CONVNOTES_PRECISION;
     }
   });
 
