@@ -77,25 +77,30 @@ function checkBuild(addon: Addon): void {
     );
 }
 
+/** The addon that was built here, or that came with the package; or why there is none. */
 function findAddon(): Addon | string {
   const place = `${process.platform}-${process.arch}`;
   const candidates = process.env.CONVNOTES_ADDON
     ? [process.env.CONVNOTES_ADDON]
-    : ["prebuilt", "build"].map((folder) => join(home(), folder, place, "convnotes.node"));
-  const file = candidates.find((path) => existsSync(path));
-  if (file === undefined) {
-    const record = join(home(), "build", place, "status.json");
-    if (!existsSync(record))
-      return `the kernels are not built; run: node ${join(home(), "addon", "build.mjs")}`;
-    return (JSON.parse(readFileSync(record, "utf8")) as { reason?: string }).reason ?? "no reason";
-  }
-  try {
-    const addon = createRequire(import.meta.url)(file) as Addon;
-    checkBuild(addon);
-    return addon;
-  } catch (error) {
-    return `${file} does not load: ${error instanceof Error ? error.message : String(error)}`;
-  }
+    : ["build", "prebuilt"].map((folder) => join(home(), folder, place, "convnotes.node"));
+  const reasons: string[] = [];
+  for (const file of candidates.filter((path) => existsSync(path)))
+    try {
+      const addon = createRequire(import.meta.url)(file) as Addon;
+      checkBuild(addon);
+      return addon;
+    } catch (error) {
+      reasons.push(
+        `${file} does not load: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  if (reasons.length > 0) return reasons.join("; ");
+  if (process.env.CONVNOTES_ADDON)
+    return `there is no ${process.env.CONVNOTES_ADDON}, which CONVNOTES_ADDON names`;
+  const record = join(home(), "build", place, "status.json");
+  if (!existsSync(record))
+    return `the kernels are not built; run: node ${join(home(), "addon", "build.mjs")}`;
+  return (JSON.parse(readFileSync(record, "utf8")) as { reason?: string }).reason ?? "no reason";
 }
 
 // ## What a kernel gets

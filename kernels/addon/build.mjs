@@ -7,13 +7,25 @@
 // It never fails an install: without the addon everything runs on the reference. What went wrong is
 // written beside the result, where `loadKernels` finds it.
 //
+// A package may carry a result: `prebuilt/PLATFORM-ARCH/convnotes.node`, where `loadKernels` finds it with
+// install scripts off as well. Nothing is compiled where one is that loads and is of these sources.
+//
+//     --prebuilt            compiles, and puts the result where a package carries it
 //     --strict              warnings are errors, and a failure is one
 //     --sanitize=address    an addon with checks built in, in a folder of its own (or =thread)
 //     --force               even if nothing has changed
 
 import { execFile, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
@@ -28,6 +40,8 @@ const sanitizer = process.argv.find((a) => a.startsWith("--sanitize="))?.split("
 const place = `${process.platform}-${process.arch}${sanitizer ? `-${sanitizer}` : ""}`;
 const folder = join(root, "build", place);
 const result = join(folder, "convnotes.node");
+const carried = join(root, "prebuilt", place, "convnotes.node");
+const publishes = process.argv.includes("--prebuilt");
 
 // ## What is compiled
 //
@@ -147,7 +161,16 @@ function fingerprint(...extra) {
 
 const execute = promisify(execFile);
 
+/** Whether the package carries a result for this machine. */
+function comesBuilt() {
+  if (strict || sanitizer || publishes || !existsSync(carried)) return false;
+  const ask = "process.stdout.write(String(require(process.argv[1]).describe().sources))";
+  const { stdout } = spawnSync(process.execPath, ["-e", ask, carried], { encoding: "utf8" });
+  return stdout === sourcesOf(root);
+}
+
 async function build() {
+  if (comesBuilt()) return { ok: true, carried };
   const compiler = findCompiler();
   const headers = findHeaders();
   const { stdout: version } = spawnSync(compiler, ["--version"], { encoding: "utf8" });
@@ -198,9 +221,13 @@ const outcome = await build().catch((error) => {
 });
 mkdirSync(folder, { recursive: true });
 writeFileSync(join(folder, "status.json"), JSON.stringify(outcome, null, 2));
+if (outcome.ok && publishes) {
+  mkdirSync(dirname(carried), { recursive: true });
+  copyFileSync(result, carried);
+}
 if (!outcome.ok) {
   rmSync(result, { force: true });
   console.error(`\nconvnotes: the fast kernels were not built; everything runs without them.`);
   console.error(outcome.reason);
-  if (strict) process.exitCode = 1;
+  if (strict || publishes) process.exitCode = 1;
 }

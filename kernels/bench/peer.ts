@@ -83,12 +83,19 @@ class Runner {
   async #answer(): Promise<unknown> {
     return new Promise((resolve) => {
       this.#lines.once("line", (line) => resolve(JSON.parse(line)));
-      this.#child.once("error", ({ message }) => refuse(`${this.title}: ${message}`));
+      this.#child.once("error", () =>
+        refuse(
+          `${this.title}: there is no ${this.command}; name Python with --python V/bin/python`,
+        ),
+      );
       this.#child.once("close", () => {
         // A stack trace may quote a whole library in one line.
         const words = this.#complaints.trim().split("\n");
         const last = words.findLast((line) => /^\S*Error/.test(line)) ?? words[words.length - 1];
-        refuse(`${this.title} ended without an answer: ${last.slice(0, 400)}`);
+        const install = /No module named/.test(last)
+          ? " (python3 -m venv V && V/bin/pip install torch numpy, then --python V/bin/python)"
+          : "";
+        refuse(`${this.title} ended without an answer: ${last.slice(0, 400)}${install}`);
       });
     });
   }

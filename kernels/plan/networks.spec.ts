@@ -99,6 +99,16 @@ describe("programs of the notes' networks", () => {
     });
   }
 
+  for (const { name } of convnotes.models)
+    it(`${name} takes the same step, to the bit, whenever as many threads take it`, () => {
+      // More than this machine may have at once: they come in any order.
+      const options = { rewrite: "always", threads: 3 } as const;
+      load(options);
+      const once = trainStep(name, sizes[name] ?? 2, true);
+      load(options);
+      sameBits(trainStep(name, sizes[name] ?? 2, true), once);
+    });
+
   it("needs hardly more memory than is alive at once", () => {
     load({});
     for (const { name, create, inputShape } of convnotes.models) {

@@ -49,8 +49,16 @@ try {
   await loadKernels();
   await program.parseAsync();
 } catch (error) {
-  const { message, stack } = error as Error;
-  console.error(`convnotes: ${message}`);
+  const { code, path, message, stack } = error as NodeJS.ErrnoException;
+  // What the system says of files, in words.
+  const words: Readonly<Record<string, string>> = {
+    ENOENT: `there is no file ${path}`,
+    ENOTDIR: `${path} lies in no folder`,
+    EACCES: `${path} may not be opened or written by this user`,
+  };
+  const known = path !== undefined && code !== undefined ? words[code] : undefined;
+  const folder = code === "EISDIR" ? "a folder was given where a file is wanted" : undefined;
+  console.error(`convnotes: ${known ?? folder ?? message}`);
   if (process.env.CONVNOTES_DEBUG) console.error(stack);
   process.exitCode = 1;
 }

@@ -1,12 +1,13 @@
 // # convnotes profile
 //
-// Where the time of a training step goes: each kernel's share of its program, and the floating-point
-// operations that it does in a second (two for each multiply-add).
+// Where the time of a training step goes, or of a look at images: each kernel's share of its program, and
+// the floating-point operations that it does in a second (two for each multiply-add).
 
 import type { Command } from "commander";
 import { backendOf } from "../backend.js";
 import { randn, tensor } from "../create.js";
 import { modelNamed } from "../models/index.js";
+import { noGrad } from "../tape.js";
 import { emptyTensor } from "../tensor.js";
 import { multiplyAdds } from "../trace.js";
 import { makeOptimizer } from "../train/loop.js";
@@ -19,6 +20,7 @@ interface Flags {
   readonly optimizer: OptimizerSettings["name"];
   readonly device: string;
   readonly steps: number;
+  readonly eval?: boolean;
   readonly calls?: boolean;
   readonly json?: boolean;
 }
@@ -38,6 +40,7 @@ export function addProfile(program: Command): void {
     .argument("<model>", "a network's name; `convnotes models` lists them")
     .option("--batch <n>", "images in a step", wholeNumber(1), 32)
     .option("--optimizer <name>", "adam, adamw or sgd", oneOf("adam", "adamw", "sgd"), "sgd")
+    .option("--eval", "without gradients and update")
     .option("--steps <n>", "steps that are measured, after one that is not", wholeNumber(1), 20)
     .option("--calls", "each call by itself, with the module that it is of")
     .option("--device <name>", "where to compute", "cpu")
@@ -56,14 +59,16 @@ function profile(name: string, flags: Flags): Row[] {
   const backend = backendOf(device);
   if (backend.compile === undefined)
     throw new Error(`the device "${device}" runs operations one by one, without a program`);
-  const model = create().to(device);
+  const model = create().to(device).train(!flags.eval);
   const images = randn([batch, ...inputShape]).to(device);
   const labels = tensor(
     Array.from({ length: batch }, (_, i) => i % 10),
     { dtype: "int64" },
   ).to(device);
   const settings = { name: flags.optimizer, lr: 0.001, momentum: 0, weightDecay: 0 };
-  const traced = traceStep(model, makeOptimizer(model, settings), images, labels);
+  const step = () =>
+    traceStep(model, flags.eval ? null : makeOptimizer(model, settings), images, labels);
+  const traced = flags.eval ? noGrad(step) : step();
   const program = backend.compile(traced);
   const outputs = traced.outputs.map((t) => emptyTensor(t.shape, t.dtype, device));
   program.run([images, labels], outputs, new Map());

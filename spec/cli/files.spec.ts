@@ -105,7 +105,8 @@ describe("convnotes inspect", function () {
   it("refuses what it cannot read, by name", () => {
     writeFileSync(place("text.pth"), "no tensors here, only words");
     refuses(/text\.pth/, "inspect", place("text.pth"));
-    refuses(/no such file or directory.*missing\.npy/, "inspect", place("missing.npy"));
+    refuses(/there is no file .*missing\.npy/, "inspect", place("missing.npy"));
+    refuses(/a folder was given/, "inspect", folder);
   });
 });
 
