@@ -580,12 +580,10 @@ void slide(const Call& call, Queue& queue, const Geometry& g, const float* sourc
             s.columns.results == s.columns.source && area % 4 == 0 && aligned(source);
   const int64_t layers = g.groups * s.rows.classes * s.columns.classes;
   if (goesDirectly(call, queue, s)) return;
-  const bool large = fillsLargeTiles(s.results, s.pixels, layers);
-  if (goesByWarpgroups(queue, s.pixels, PACKING_PAYS)) {
-    (large ? launchSlideByWarpgroups<LargeTile> : launchSlideByWarpgroups<SmallTile>)(call, queue, s);
-    return;
-  }
-  if (large)
+  if (goesByWarpgroups(queue, s.pixels, PACKING_PAYS))
+    withWarpgroupTile(s.results, s.pixels, layers,
+                      [&]<class S>() { launchSlideByWarpgroups<S>(call, queue, s); });
+  else if (fillsLargeTiles(s.results, s.pixels, layers))
     launchSlide<LargeTile>(call, queue, s);
   else
     launchSlide<SmallTile>(call, queue, s);
@@ -802,10 +800,10 @@ warpgroupCorrelateKernel(CorrelateResult result, float* partial) {
 #endif
 }
 
-template <class S>
+template <class S, bool BY_WARPGROUPS>
 void launchCorrelate(const Call& call, Queue& queue, Correlation s) {
   const int64_t count = int64_t{s.c} * s.tapsDown * s.tapsAcross, rows = (s.o + S::M - 1) / S::M;
-  const Split split = splitOf(rows * blocksFor(count, S::N) * s.groups, s.places);
+  const Split split = splitOf<S>(rows * blocksFor(count, S::N) * s.groups, s.places);
   s.parts = split.parts;
   s.stepsEach = split.stepsEach;
   const int64_t results = int64_t{s.groups} * s.o * count;
@@ -815,7 +813,7 @@ void launchCorrelate(const Call& call, Queue& queue, Correlation s) {
   const CorrelateResult result{s};
   const dim3 grid(blocksFor(count, S::N), gridAxis(rows, "channels"),
                   gridAxis(int64_t{s.groups} * s.parts, "groups times parts"));
-  if (!goesByWarpgroups(queue, count, S::N))
+  if constexpr (!BY_WARPGROUPS)
     enqueueShared(queue, forPrecision(queue, [](auto p) { return correlateKernel<S, p()>; }),
                   call.name, grid, S::THREADS, sharedBytesOf<S, true, true>, result, partial);
   else if (queue.precision == Precision::bf16)
@@ -878,10 +876,14 @@ void conv2d_backward_weight(Call& call, Queue& queue) {
   s.byArea = Divider(area);
   s.byAcross = Divider(g.columns.out);
   s.border = g.rows.padding > 0 || g.columns.padding > 0;
-  if (fillsLargeTiles(s.o, g.c * g.taps(), g.groups))
-    launchCorrelate<LargeTile>(call, queue, s);
+  const int64_t count = g.c * g.taps(), layers = g.groups * partsOf(s.places);
+  if (goesByWarpgroups(queue, count, SmallTile::N))
+    withWarpgroupTile(s.o, count, layers,
+                      [&]<class S>() { launchCorrelate<S, true>(call, queue, s); });
+  else if (fillsLargeTiles(s.o, count, layers))
+    launchCorrelate<LargeTile, false>(call, queue, s);
   else
-    launchCorrelate<SmallTile>(call, queue, s);
+    launchCorrelate<SmallTile, false>(call, queue, s);
 }
 
 void conv2d_backward_bias(Call& call, Queue& queue) {

@@ -30,7 +30,7 @@ template <class T>
 using Type = T;
 
 /** Ways that pay for many numbers only; see `pays`. */
-enum class Way { largeTiles, warpgroups };
+enum class Way { largeTiles, wideTiles, warpgroups };
 
 /** What `convnotes devices` shows of a device. */
 struct DeviceInfo {

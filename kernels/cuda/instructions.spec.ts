@@ -36,7 +36,7 @@ function compiled(
 }
 
 describe("instructions of products", function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   this.slow(30_000);
 
   it("refuses what is no compiled file", () => {

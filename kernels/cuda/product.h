@@ -120,7 +120,7 @@ template <class S, bool A_ALONG, bool B_ALONG>
 void launchProduct(const Call& call, Queue& queue, const Factor& a, const Factor& b,
                    const MatrixResult& result, int64_t K) {
   const int64_t rows = (a.extent + S::M - 1) / S::M, columns = (b.extent + S::N - 1) / S::N;
-  const Split split = splitOf(rows * columns, K);
+  const Split split = splitOf<S>(rows * columns, K);
   const int64_t results = int64_t{a.extent} * b.extent;
   float* partial = split.parts > 1
                        ? static_cast<float*>(queue.scratch(results * split.parts * sizeof(float)))
@@ -163,7 +163,7 @@ template <class S, bool A_ALONG, bool B_ALONG>
 void launchByWarpgroups(const Call& call, Queue& queue, const Factor& a, const Factor& b,
                         const MatrixResult& result, int64_t K) {
   const int64_t rows = (a.extent + S::M - 1) / S::M, columns = (b.extent + S::N - 1) / S::N;
-  const Split split = splitOf(rows * columns, K);
+  const Split split = splitOf<S>(rows * columns, K);
   const int64_t results = int64_t{a.extent} * b.extent;
   const size_t packed = packedBytes(queue, a.extent, K);
   const size_t parts = split.parts > 1 ? results * split.parts * sizeof(float) : 0;
@@ -197,13 +197,11 @@ void product(const Call& call, Queue& queue, Factor a, Factor b, const Epilogue&
   a.fours = inFours(a, A_ALONG);
   b.fours = inFours(b, B_ALONG);
   const MatrixResult result{y, b.extent, epilogue};
-  const bool large = fillsLargeTiles(a.extent, b.extent, 1);
-  if (goesByWarpgroups(queue, b.extent, PACKING_PAYS)) {
-    (large ? launchByWarpgroups<LargeTile, A_ALONG, B_ALONG>
-           : launchByWarpgroups<SmallTile, A_ALONG, B_ALONG>)(call, queue, a, b, result, K);
-    return;
-  }
-  if (large)
+  if (goesByWarpgroups(queue, b.extent, PACKING_PAYS))
+    withWarpgroupTile(a.extent, b.extent, partsOf(K), [&]<class S>() {
+      launchByWarpgroups<S, A_ALONG, B_ALONG>(call, queue, a, b, result, K);
+    });
+  else if (fillsLargeTiles(a.extent, b.extent, partsOf(K)))
     launchProduct<LargeTile, A_ALONG, B_ALONG>(call, queue, a, b, result, K);
   else
     launchProduct<SmallTile, A_ALONG, B_ALONG>(call, queue, a, b, result, K);

@@ -10,7 +10,9 @@
 // A step of the large tile moves 16 KB and multiplies and adds 262 144 times: 16 multiply-adds a byte, or
 // 8 for the small one, from the second-level cache; that of an H100 gives some 5.5 TB/s, so the large
 // tile may reach 88, the small one 44 T multiply-adds/s before the cache is the roof. Each warp multiplies
-// by mma.m16n8k8: 16 (8) of them for each 8 terms, for which it reads 24 (16) words for each lane.
+// by mma.m16n8k8: 16 (8) of them for each 8 terms, for which it reads 24 (16) words for each lane. With what
+// comes in, that is 64 KB of shared memory for a step of the large tile, 512 cycles: 512 multiply-adds a cycle,
+// what the tensor cores of an A100 do, and half of an H100's.
 // Shared memory: 3 stages of at most (M + N) · 20 words: 61 440 bytes (30 720), 3 (4) blocks on a
 // multiprocessor with 228 KB; the launch bounds keep registers at 128 at most.
 //
@@ -287,18 +289,26 @@ struct Split {
   int parts, stepsEach;
 };
 
-/** How K terms are shared out for `tiles` tiles. */
-inline Split splitOf(int64_t tiles, int64_t K) {
+/** How K terms are shared out for `tiles` tiles, so that all blocks that fit on 128 multiprocessors run. */
+template <class S>
+Split splitOf(int64_t tiles, int64_t K) {
   const int64_t steps = std::max<int64_t>((K + STEP - 1) / STEP, 1);
-  const int64_t wanted = std::min(512 / std::max<int64_t>(tiles, 1), steps / 8);
+  const int64_t wanted = std::min(128 * S::BLOCKS / std::max<int64_t>(tiles, 1), steps / 8);
   const int64_t each = (steps + std::max<int64_t>(wanted, 1) - 1) / std::max<int64_t>(wanted, 1);
   return {static_cast<int>((steps + each - 1) / each), static_cast<int>(each)};
 }
 
-/** Whether the large tile still gives every multiprocessor something to do. */
+/** Into how many parts of 512 terms or more K may be cut before it is too short for a larger tile. */
+inline int64_t partsOf(int64_t K) { return std::clamp<int64_t>(K / 512, 1, 64); }
+
+/** Whether tiles of S are more than half full, and three quarters of the blocks that fit have one. */
+template <class S>
+bool fillsTiles(gpu::Way way, int64_t M, int64_t N, int64_t layers) {
+  const int64_t tiles = (M + S::M - 1) / S::M * ((N + S::N - 1) / S::N) * layers;
+  return gpu::pays(way, M > S::M / 2 && N > S::N / 2 ? tiles : 0, 96 * S::BLOCKS);
+}
 inline bool fillsLargeTiles(int64_t M, int64_t N, int64_t layers) {
-  const int64_t tiles = M > 64 && N > 64 ? (M + 127) / 128 * ((N + 127) / 128) * layers : 0;
-  return gpu::pays(gpu::Way::largeTiles, tiles, 256);
+  return fillsTiles<LargeTile>(gpu::Way::largeTiles, M, N, layers);
 }
 
 /** The kernel for the queue's precision: `pick` makes one for each. */

@@ -25,13 +25,20 @@
 //
 // ## Sizes
 //
-// Large: 128 streamed × 128 packed by two warpgroups, 64 sums a thread; small: 64 × 64 by one, 32 sums. A
-// step of 16 terms is two wgmma of 8 for TF32, one for BF16. For the large tile a step of TF32 takes 256 cycles
-// of the tensor cores; shared memory has 128 bytes a cycle and moves 8 KB in and 8 KB to registers of what
-// is streamed, 8 KB in and 16 KB to the tensor cores of what is packed: 320 cycles' worth for each 256
-// if all were serial, of which cp.async and TMA fill in between: shared memory is the nearest roof. Two blocks on a
-// multiprocessor, so that one multiplies while the other waits at its barrier.
-// Shared memory: 4 stages of (64 or 32) · 128 bytes packed and at most 10 240 bytes streamed.
+// Wide: 256 streamed × 128 packed by four warpgroups, one block on a multiprocessor. Large: 128 × 128 by two,
+// two blocks. Both 64 sums a thread. Small: 64 × 64 by one warpgroup, 32 sums. A step of 16 terms is two
+// wgmma of 8 for TF32, one for BF16.
+//
+// A step of the wide tile in TF32 is 524 288 multiply-adds, 512 cycles of the tensor cores. Shared memory has 128
+// bytes a cycle: 16 KB come in and 16 KB go to registers of what is streamed, 8 KB come in of what is packed, and
+// each of the four warpgroups reads all 8 KB: 576 cycles, so that shared memory allows 89 % of the peak
+// (large: 320 for 256 cycles, 80 %; mma.sync: 512 for 256 cycles, 50 %, see tile.h). From the second-level cache
+// come 24 KB, 22 multiply-adds a byte: at 5.5 TB/s 120 T multiply-adds/s (large: 16 and 88), half of the peak.
+// That is the roof of matrix products and 1 × 1 convolutions. The taps of a window see the same lines
+// again, which the first-level cache keeps: of 3 × 3 taps a ninth comes from the second, and the roof is
+// shared memory's. BF16 halves what is packed: 416 cycles of shared memory for 256, 26 multiply-adds a byte.
+//
+// Shared memory: 4 stages of (64 or 32) · 128 bytes packed, and 20 480 bytes streamed at most: 114 688 bytes.
 //
 // ## Order
 //
@@ -45,6 +52,20 @@
 namespace convnotes::gpu_rooms {
 
 constexpr int WG_STAGES = 4;
+
+/** By four warpgroups; mma.sync has no such tile. */
+using WideTile = TileSize<128, 256, 2, 8, 1>;
+
+/** Calls `launch` with the widest tile that there are enough of. */
+template <class Launch>
+void withWarpgroupTile(int64_t packed, int64_t streamed, int64_t layers, const Launch& launch) {
+  if (fillsTiles<WideTile>(gpu::Way::wideTiles, packed, streamed, layers))
+    launch.template operator()<WideTile>();
+  else if (fillsLargeTiles(packed, streamed, layers))
+    launch.template operator()<LargeTile>();
+  else
+    launch.template operator()<SmallTile>();
+}
 
 /** One step of what is packed: a row of 64 or 32 bytes for each column of the product. */
 template <class S, Precision P>

@@ -45,8 +45,8 @@ struct Settings {
   size_t memoryBytes = size_t{4} << 30;
   /** The compute capability, times a hundred, where the device is to be older than its kernels. */
   int architecture = 1 << 30;
-  /** Whether kernels go, with few numbers too, the ways that only pay for many. */
-  bool largeTiles = false, warpgroups = false;
+  /** By gpu::Way: whether kernels go, with few numbers too, a way that only pays for many. */
+  bool always[3] = {};
 };
 extern Settings settings;
 

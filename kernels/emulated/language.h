@@ -266,8 +266,7 @@ inline const char* device_info(int device, DeviceInfo* info) {
 
 inline int compute_capability() { return emulated::architectureOf(GPU_ARCH) / 10; }
 inline bool pays(Way way, int64_t have, int64_t needed) {
-  return have >= needed || (way == Way::largeTiles ? emulated::settings.largeTiles
-                                                   : emulated::settings.warpgroups);
+  return have >= needed || emulated::settings.always[static_cast<int>(way)];
 }
 inline void* alloc(size_t bytes) { return emulated::allocate(bytes); }
 inline const char* free(void* memory) { return emulated::release(memory); }

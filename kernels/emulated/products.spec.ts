@@ -24,7 +24,7 @@ import { emulatedKernels } from "./library.js";
 const onDevice = executeOn("emulated");
 
 describe("products on the emulated device", function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   this.slow(10_000);
   const library = process.env.CONVNOTES_EMULATED;
   const load = (options: KernelOptions) => {
@@ -149,6 +149,7 @@ describe("products on the emulated device", function () {
     "mma.sync, large tiles": "architecture=890 largeTiles=always warpgroups=bySize",
     "wgmma, small tiles": "architecture=900 largeTiles=bySize warpgroups=always",
     "wgmma, large tiles": "architecture=900 largeTiles=always warpgroups=always",
+    "wgmma, wide tiles": "architecture=900 wideTiles=always warpgroups=always",
   };
   const usual = "order=forward asynchrony=eager";
   const late = "order=reverse asynchrony=late";

@@ -275,13 +275,14 @@ const char* configure(const char* text) {
                        (key == "seed" && number(next.seed)) ||
                        (key == "memory" && number(next.memoryBytes)) ||
                        (key == "architecture" && number(next.architecture)) ||
-                       (key == "largeTiles" && oneOf({"bySize", "always"}, next.largeTiles)) ||
-                       (key == "warpgroups" && oneOf({"bySize", "always"}, next.warpgroups));
+                       (key == "largeTiles" && oneOf({"bySize", "always"}, next.always[0])) ||
+                       (key == "wideTiles" && oneOf({"bySize", "always"}, next.always[1])) ||
+                       (key == "warpgroups" && oneOf({"bySize", "always"}, next.always[2]));
     if (!known)
       return answer(format("the emulated device does not know \"%s\"; it knows "
                            "order=forward|reverse|random, asynchrony=eager|late|random, seed=number, "
-                           "memory=bytes, architecture=number, largeTiles=bySize|always and "
-                           "warpgroups=bySize|always",
+                           "memory=bytes, architecture=number, largeTiles=bySize|always, "
+                           "wideTiles=bySize|always and warpgroups=bySize|always",
                            word.c_str()));
   }
   settings = next;
