@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { type Law, rooms } from "../../spec/laws.js";
 import { float32 } from "../../spec/rounding.js";
 import type { Case } from "../../spec/values.js";
+import { difficultCases } from "./adversarial.js";
 import { checkKernels, type Checked, instructionSets, restoreKernels } from "./guarded.js";
 import { execute, judge } from "./judge.js";
 
@@ -44,6 +45,10 @@ for (const isa of instructionSets())
           assert.deepEqual(execute(law, c), execute(law, c));
         });
         assert(kernels.ran.has(law.stem), `no kernel ran for ${law.stem}`);
+      });
+
+      it(`${law.stem} bears numbers that cancel, underflow, are infinite or none`, () => {
+        forAll(difficultCases(law), [], (c) => judge(law, c, float32));
       });
     }
   });

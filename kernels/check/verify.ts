@@ -11,6 +11,7 @@ import type { Law } from "../../spec/laws.js";
 import { type Arithmetic, arithmeticWith, float32 } from "../../spec/rounding.js";
 import type { Case } from "../../spec/values.js";
 import { type KernelOptions, loadKernels } from "../backend.js";
+import { difficultCases } from "./adversarial.js";
 import { checkKernels, restoreKernels } from "./guarded.js";
 import { executeOn, judge, type Worst } from "./judge.js";
 import { laws } from "./laws.js";
@@ -158,6 +159,7 @@ function seenOf(law: Law, device: string, seed: number, runs: number): Seen {
   try {
     if (typeof law.exact !== "string") hold(law.exact, true);
     hold(law.real, false);
+    if (device === "cpu") hold(difficultCases(law), false);
     return { operation: law.stem, calls, worst: worstOf(worst) };
   } catch (error) {
     const failure = error instanceof Error ? error.message : String(error);

@@ -28,12 +28,14 @@ void adam(Call& call) {
   const V correction = constant(std::sqrt(1 - std::pow(beta2, step)));
   const V fresh1 = constant(1 - beta1), keep2 = constant(beta2), fresh2 = constant(1 - beta2);
   const V eps = constant(o.number("eps", 1e-8));
-  const V shrink = constant(decoupled ? 1 - lr * decay : 1), pull = constant(decoupled ? 0 : decay);
+  const V shrink = constant(decoupled ? 1 - lr * decay : 1), pull = constant(decay);
+  const bool pulls = !decoupled && decay != 0;
   const float *p = param.floats(), *g = grad.floats(), *m = mean.floats(), *v = square.floats();
   float *to = next.floats(), *toMean = nextMean.floats(), *toSquare = nextSquare.floats();
   vectors(call.pool, param.size(), [=](int64_t i, int width) {
     const V x = take(p + i, width);
-    const V gradient = fma(pull, x, take(g + i, width));
+    // Without decay an infinite parameter leaves its moments alone.
+    const V raw = take(g + i, width), gradient = pulls ? fma(pull, x, raw) : raw;
     const V oldMean = take(m + i, width);
     const V newMean = fma(fresh1, gradient - oldMean, oldMean);
     const V newSquare = fma(keep2, take(v + i, width), fresh2 * gradient * gradient);

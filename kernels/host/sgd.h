@@ -14,6 +14,7 @@ class SgdStep {
   explicit SgdStep(const Options& o)
       : momentum_(o.number("momentum", 0)),
         minusRate_(all(static_cast<float>(-o.number("lr", NAN)))),
+        decays_(o.number("weightDecay", 0) != 0),
         decay_(all(static_cast<float>(o.number("weightDecay", 0)))),
         keep_(all(static_cast<float>(momentum_))),
         fresh_(all(static_cast<float>(1 - o.number("dampening", 0)))),
@@ -25,7 +26,8 @@ class SgdStep {
   CN_INLINE void operator()(const float* p, V g, const float* buffer, float* to, float* toBuffer,
                             int width) const {
     const V x = take(p, width);
-    const V gradient = fma(decay_, x, g);
+    // Without decay an infinite parameter leaves the gradient alone.
+    const V gradient = decays_ ? fma(decay_, x, g) : g;
     V direction = gradient;
     if (momentum_ != 0) {
       const V sum = starts_ ? gradient : fma(keep_, take(buffer, width), fresh_ * gradient);
@@ -37,7 +39,9 @@ class SgdStep {
 
  private:
   double momentum_;
-  V minusRate_, decay_, keep_, fresh_;
+  V minusRate_;
+  bool decays_;
+  V decay_, keep_, fresh_;
   bool nesterov_, starts_;
 };
 
