@@ -121,6 +121,7 @@ describe(`VS Code (${hostName})`, function () {
           "editor.fontSize": 13,
           "editor.minimap.enabled": false,
           "workbench.colorTheme": "Default Light Modern",
+          "files.exclude": { node_modules: true },
         },
       });
       await server.install(vsix);
@@ -281,6 +282,23 @@ describe(`VS Code (${hostName})`, function () {
       assert.match((await panel(".convnotes-network").last().textContent()) ?? "", /N×128×7×7/);
       await page.waitForTimeout(500);
       await shot("preview");
+    });
+
+    it("shows models of TypeScript", async () => {
+      await openFile("model.ts", "nn.Linear");
+      await line("→ N×16×14×14").waitFor({ timeout: 30_000 });
+      await shot("typescript");
+    });
+
+    it("is as legible in the dark", async () => {
+      await command("Preferences: Toggle between Light/Dark Themes");
+      await openFile("lenet.py", "nn.Conv2d");
+      await line("→ N×6×28×28").waitFor({ timeout: 30_000 });
+      await page.locator(".codelens-decoration a", { hasText: "Open outputs" }).first().click();
+      await panel("article.layer img").nth(5).waitFor({ timeout: 30_000 });
+      await page.waitForTimeout(500);
+      await shot("dark");
+      await command("Preferences: Toggle between Light/Dark Themes");
     });
 
     it("reads a notebook", async () => {

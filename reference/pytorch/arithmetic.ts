@@ -430,6 +430,9 @@ function subtensor(run: Interpreter, x: TensorValue, key: Value): Value {
       if (isMask) return new Unknown("what a mask picks depends on a tensor's numbers");
       sizes.push(...k.shape);
       plain = false;
+    } else if (k instanceof List && k.items.every((item) => typeof item === "number")) {
+      sizes.push(k.items.length);
+      plain = false;
     } else {
       const at = numeric(k);
       if (at === null || k instanceof Float) return new Unknown("the index is not followed");

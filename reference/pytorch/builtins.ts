@@ -208,6 +208,7 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
     const name = typeNames.find((type) => isOf(value, new Native(type, () => null)) === true);
     return (name === undefined ? undefined : result.get(name)) ?? new Unknown("its type");
   });
+  define("vars", ([object]) => run.attribute(object, "__dict__"));
   define("id", () => new Unknown("where it is kept"));
   define("iter", ([value]) => new List([...items(value)]));
   define("next", ([value]) =>
@@ -288,6 +289,10 @@ function isOf(value: Value, kind: Value): boolean | null {
     case "tuple":
     case "set":
       return value instanceof List && value.kind === kind.name;
+    case "partial":
+      return value instanceof Unknown
+        ? null
+        : value instanceof Native && value.members !== undefined;
     case "dict":
     case "OrderedDict":
     case "Mapping":

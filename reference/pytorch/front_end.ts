@@ -104,13 +104,17 @@ class PyTorchFrontEnd implements FrontEnd {
         for (const candidate of candidates)
           if (later(candidate) === last) {
             const network = whole(candidate, () => work.network(candidate, findings), findings);
-            if (network !== null) made.set(candidate, network);
+            if (network !== null && !isAbstract(candidate.instance, network))
+              made.set(candidate, network);
           }
       const networks = candidates.flatMap((candidate) => made.get(candidate) ?? []);
       for (const failure of work.run.failures) findings.push(findingOf(failure));
-      const unique = new Map(
-        findings.map((f) => [`${f.code} ${f.range.file} ${f.range.start}`, f]),
-      );
+      // What a network says of itself says more than the call at which it was noticed.
+      const unique = new Map<string, Finding>();
+      for (const finding of findings) {
+        const key = `${finding.code} ${finding.range.file} ${finding.range.start}`;
+        if (!unique.has(key)) unique.set(key, finding);
+      }
       return { networks, findings: [...unique.values()], blocks: file.blocks };
     });
   }
@@ -129,6 +133,10 @@ class PyTorchFrontEnd implements FrontEnd {
     });
   }
 }
+
+/** A class that others fill, such as one whose forward runs a `self.net` that it does not have. */
+const isAbstract = (instance: Instance, { output, totals, failed }: Network): boolean =>
+  output === null && failed === null && totals.parameters === 0 && modulesOf(instance).size === 1;
 
 const meta = <T>(body: () => T): T => withDevice("meta", () => noGrad(body));
 
@@ -214,7 +222,9 @@ class Work {
           const fn = run.given.get(at);
           return fn instanceof Fn ? run.callFunction(fn, plainArgs([])) : null;
         };
-        if (needsNothing(value, 0))
+        // What only passes on what it is given is shown with what it was given.
+        const passesOn = value.parameters.some((p) => p.kind === "rest" && p.name !== "");
+        if (needsNothing(value, 0) && !passesOn)
           candidate(
             this.#try(() => again(this.run)),
             again,

@@ -7,6 +7,7 @@ import { customarySizes, type FittingSizes, fittingSizes } from "../fitting.js";
 import type { NetworkInput, SourceRange } from "./analysis.js";
 import type { Failure, Interpreter } from "./interpreter.js";
 import { printedOf, runOnce, type Sizes } from "./network.js";
+import { sizeOf } from "../tensor.js";
 import type { SourceFile } from "./source.js";
 import { childrenOf, type Instance, List, modulesOf, TensorValue, Unknown } from "./values.js";
 
@@ -130,10 +131,15 @@ export interface Wanted {
 }
 
 export function wantedBy(run: Interpreter, module: Instance, inputs: number): Wanted | null {
-  const pass = runOnce(run, module, repeated([3, 224, 224], inputs), 2, false);
+  const guess = [3, 224, 224];
+  const pass = runOnce(run, module, repeated(guess, inputs), 2, false);
   const layers = pass.layers.map(({ module: m, inputs: given }) => ({ module: m, given }));
   if (pass.failure?.module)
     layers.push({ module: pass.failure.module, given: pass.failure.inputs });
+  // Whoever is given the image itself knows it better than who comes first.
+  const whole = ({ given: [x] }: (typeof layers)[number]) =>
+    x instanceof TensorValue && String(x.shape.slice(1)) === String(guess);
+  layers.sort((a, b) => Number(whole(b)) - Number(whole(a)));
   for (const { module: layer, given } of layers) {
     const of = (name: string) => {
       const value = layer.settings?.get(name);
@@ -158,7 +164,11 @@ export function wantedBy(run: Interpreter, module: Instance, inputs: number): Wa
     if (features !== null) {
       const x = given.at(0);
       const flat = x instanceof TensorValue && x.shape.length === 2;
-      const image = flat ? imageOf(features) : null;
+      // Of an image that was averaged, or of one whose pixels stand in a row beside something else.
+      if (flat && x.shape[1] === guess[0])
+        return { sizes: (size) => [features, size, size], channels: features, open: true };
+      const beside = flat ? x.shape[1] - sizeOf(guess) : 0;
+      const image = flat ? imageOf(features - Math.max(0, beside)) : null;
       const sizes = image ?? [features];
       return { sizes: () => sizes, channels: sizes[0], open: false };
     }
@@ -188,7 +198,17 @@ const largest = 1024;
 /** The size that fits, by trying. */
 export function solve(run: Interpreter, module: Instance, wanted: Wanted, inputs: number): Found {
   const at = (size: number) => repeated(wanted.sizes(size), inputs, wanted.whole);
-  if (!wanted.open) return { inputs: at(0), source: "solved" };
+  if (!wanted.open) {
+    // A vector, or a row of them.
+    const own = wanted.sizes(0);
+    const rows = own.length === 1 && wanted.whole !== true ? [own, [16, ...own]] : [own];
+    const tried = rows.map((sizes) => repeated(sizes, inputs, wanted.whole));
+    const right = tried.find((sizes) => {
+      const { failure, raised, output } = runOnce(run, module, sizes, 2, false);
+      return failure === null && !raised && !(output instanceof Unknown);
+    });
+    return right ? { inputs: right, source: "solved" } : { inputs: tried[0], source: "assumed" };
+  }
   if (wanted.standard !== undefined) return { inputs: at(wanted.standard), source: "assumed" };
   const passes = new Map<number, ReturnType<typeof runOnce>>();
   const pass = (size: number) => {

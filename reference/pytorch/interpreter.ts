@@ -939,6 +939,7 @@ export class Interpreter {
     if (object instanceof Namespace)
       return object.member(name) ?? new Unknown(`${object.name}.${name} is not followed`);
     if (object instanceof Fn && name === "__name__") return object.name;
+    if (object instanceof Native && object.members?.has(name)) return object.members.get(name)!;
     if (name === "__module__" || name === "__doc__") return "";
     if (name === "__class__" && object !== null)
       return new Class("type", [], new Map(), null, null);

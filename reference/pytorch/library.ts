@@ -206,6 +206,40 @@ class Permute(nn.Module):
 `,
   ],
   [
+    "argparse",
+    `
+class Namespace:
+    def __init__(self, **kwargs):
+        for name, value in kwargs.items():
+            setattr(self, name, value)
+
+class ArgumentParser:
+    def __init__(self, *args, **kwargs):
+        self.options = {}
+
+    def add_argument(self, *names, default=None, type=None, action=None, dest=None, **kwargs):
+        long = [name for name in names if name.startswith("--")]
+        name = dest or (long or list(names))[0].lstrip("-").replace("-", "_")
+        if action == "store_true" or action == "store_false":
+            default = action == "store_false"
+        elif isinstance(default, str) and type is not None:
+            default = type(default)
+        self.options[name] = default
+
+    def add_argument_group(self, *args, **kwargs):
+        return self
+
+    def set_defaults(self, **kwargs):
+        self.options.update(kwargs)
+
+    def parse_args(self, *args):
+        return Namespace(**self.options)
+
+    def parse_known_args(self, *args):
+        return self.parse_args(), []
+`,
+  ],
+  [
     "d2l.torch",
     `
 import torch

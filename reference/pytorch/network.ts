@@ -275,8 +275,9 @@ export function inspect(
   });
   const out = tensorIn(a.output);
   const output = out && dims(out, tensorIn(b.output) ?? undefined);
-  // An input that is only assumed, and that no layer has seen, may well be another.
-  const doubtful = source === "assumed" && a.layers.length === 0;
+  // An input that is only assumed, and that no layer has seen which cares, may well be another.
+  const cares = ({ module: { layer } }: LayerRecord) => (layer?.parameters.size ?? 0) > 0;
+  const doubtful = source === "assumed" && !a.layers.some(cares);
   const failed = a.failure && !doubtful ? findingOf(a.failure, a, b) : null;
   const complete = failed === null && out !== null && calls.every((c) => c.output !== null);
   return {
@@ -360,7 +361,7 @@ export function printedOf(
     : [...(module.layer?.inner ?? []), ...texts.map(([key, text]) => `(${key}): ${text}`)];
   const parameters = [...module.attributes].flatMap(([key, value]) =>
     module.cls.name === "ParameterList" && value instanceof TensorValue
-      ? [`(${key}): Parameter containing: [torch.float32 of size ${value.shape.join("x")}]`]
+      ? [`  (${key}): Parameter containing: [torch.float32 of size ${value.shape.join("x")}]`]
       : [],
   );
   lines.push(...parameters);

@@ -493,7 +493,8 @@ class Reader {
   }
 
   #tuple(nodes: readonly Node[], at: Span): Expr {
-    return { kind: "tuple", items: nodes.filter(isNoComment).map((c) => this.expr(c)), ...at };
+    const items = nodes.filter(isNoComment).map((c) => starOutside(this.expr(c)));
+    return { kind: "tuple", items, ...at };
   }
 
   expr(node: Node): Expr {
@@ -777,3 +778,19 @@ const unescaped = (text: string): string =>
   text.replace(/\\(\r?\n|.)/g, (all, c: string) =>
     c === "n" ? "\n" : c === "t" ? "\t" : c.endsWith("\n") ? "" : "\\'\"".includes(c) ? c : all,
   );
+
+/** In `b, h = *x.shape, 2` the grammar takes the star for a part of `x`. It belongs to all of it. */
+function starOutside(whole: Expr): Expr {
+  const without = (expr: Expr): Expr | null => {
+    if (expr.kind === "star") return expr.value;
+    if (expr.kind === "attribute" || expr.kind === "subscript") {
+      const object = without(expr.object);
+      return object && { ...expr, object };
+    }
+    if (expr.kind !== "call") return null;
+    const callee = without(expr.callee);
+    return callee && { ...expr, callee };
+  };
+  const value = whole.kind === "star" ? null : without(whole);
+  return value ? { kind: "star", value, start: whole.start, end: whole.end } : whole;
+}

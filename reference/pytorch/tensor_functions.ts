@@ -802,18 +802,10 @@ function moved(s: Settings): Value {
   );
 }
 
-/** `F.unfold(x, kernel_size, …)` of images, and `x.unfold(dimension, size, step)`. */
+/** `F.unfold(x, kernel_size, …)`: the windows of images, side by side. */
 function unfolded(x: TensorValue, s: Settings, run: Interpreter): Value {
   const given = s.get("rest");
   const rest = given instanceof List ? given.items : [];
-  if (rest.length === 3 && x.shape.length !== 4) {
-    const [dim, size, step] = rest.map((v) =>
-      new Settings("unfold", new Map([["size", v]])).int("size"),
-    );
-    const at = axisIn(x, dim);
-    const count = Math.floor((x.shape[at] - size) / step) + 1;
-    return shaped([...x.shape.with(at, count), size], null, run, "unfold");
-  }
   const names = ["kernel_size", "dilation", "padding", "stride"];
   const settings = names.map((name, i): [string, Value] => [
     name,
@@ -824,6 +816,21 @@ function unfolded(x: TensorValue, s: Settings, run: Interpreter): Value {
     .make(new Settings("Unfold", new Map(settings)))
     .forward([x], run);
 }
+
+/** `x.unfold(dimension, size, step)`: windows along one axis, as a new last one. */
+const unfoldAxis = (x: TensorValue, run: Interpreter): Native =>
+  new Native("unfold", ({ positional, named }) => {
+    const [dim, size, step] = ["dimension", "size", "step"].map((name, i) =>
+      new Settings("unfold", new Map([[name, positional.at(i) ?? named.get(name) ?? null]])).int(
+        name,
+      ),
+    );
+    const at = axisIn(x, dim);
+    if (size > x.shape[at])
+      throw new ShapeError(`windows of ${size} do not fit an axis of ${x.shape[at]}`, "size");
+    const count = Math.floor((x.shape[at] - size) / step) + 1;
+    return shaped([...x.shape.with(at, count), size], null, run, "unfold");
+  });
 
 const withType = (x: TensorValue, like: TensorValue): TensorValue =>
   like.tensor.dtype === "int64" ? fresh(x.shape, true) : x;
@@ -910,6 +917,7 @@ export function tensorMethod(run: Interpreter, object: Value, name: string): Val
     if (name === "T") return permuted(object, object.shape.map((_, i) => i).reverse());
     if (name === "data") return object;
     if (name === "device" || name === "dtype") return new Unknown(`the ${name} is not followed`);
+    if (name === "unfold") return unfoldAxis(object, run);
     const native = tensorFunction(run, name);
     return native === undefined
       ? new Unknown(`the method ${name} of a tensor is not followed`)
@@ -1104,11 +1112,15 @@ function stringMethod(run: Interpreter, text: string, name: string, method: Meth
     case "lower":
       return method(() => text.toLowerCase());
     case "strip":
-      return method(() => text.trim());
     case "lstrip":
-      return method(() => text.trimStart());
     case "rstrip":
-      return method(() => text.trimEnd());
+      return method(([characters]) => {
+        const ends = string(characters) ?? " \t\r\n\f\v";
+        let [from, to] = [0, text.length];
+        if (name !== "rstrip") while (from < to && ends.includes(text[from])) from++;
+        if (name !== "lstrip") while (to > from && ends.includes(text[to - 1])) to--;
+        return text.slice(from, to);
+      });
     case "title":
     case "capitalize":
       return method(() => text.slice(0, 1).toUpperCase() + text.slice(1).toLowerCase());

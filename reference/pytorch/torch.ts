@@ -199,18 +199,24 @@ function build(run: Interpreter): Torch {
   const partial = new Native(
     "partial",
     ({ positional: [fn, ...first], named, namedRanges }) =>
-      new Native("partial", (args) =>
-        run.call(
-          fn,
-          {
-            ...args,
-            positional: [...first, ...args.positional],
-            ranges: [...first.map(() => null), ...args.ranges],
-            named: new Map([...named, ...args.named]),
-            namedRanges: new Map([...namedRanges, ...args.namedRanges]),
-          },
-          args.range ?? run.site,
-        ),
+      new Native(
+        "partial",
+        (args) =>
+          run.call(
+            fn,
+            {
+              ...args,
+              positional: [...first, ...args.positional],
+              ranges: [...first.map(() => null), ...args.ranges],
+              named: new Map([...named, ...args.named]),
+              namedRanges: new Map([...namedRanges, ...args.namedRanges]),
+            },
+            args.range ?? run.site,
+          ),
+        new Map<string, Value>([
+          ["func", fn],
+          ["args", tuple(first)],
+        ]),
       ),
   );
   const ordered = new Native("OrderedDict", ({ positional: [value], named }) => {
@@ -460,7 +466,8 @@ function containers(run: Interpreter): [string, Scope][] {
       run.setAttribute(self, name, stand);
     } else run.setAttribute(self, name, value);
   };
-  const count = (self: Instance) => [...self.attributes.values()].filter(isModule).length;
+  const isHeld = (value: Value) => isModule(value) || value instanceof TensorValue;
+  const count = (self: Instance) => [...self.attributes.values()].filter(isHeld).length;
   const extend = (self: Instance, { positional: [list = null] }: Args): Value => {
     const items = iterate(run, list);
     if (items instanceof Unknown) add(self, String(count(self)), items);
@@ -533,7 +540,13 @@ function containers(run: Interpreter): [string, Scope][] {
     ],
     [
       "ParameterList",
-      new Map<string, Value>([native("__init__", (self, args) => extend(self, args) && null)]),
+      new Map<string, Value>([
+        native("__init__", (self, args) =>
+          args.positional.length > 0 ? extend(self, args) && null : null,
+        ),
+        append,
+        native("extend", extend),
+      ]),
     ],
   ];
 }

@@ -180,6 +180,8 @@ export class Native {
   constructor(
     readonly name: string,
     readonly call: (args: Args) => Value,
+    /** What it is made of, such as the `func` of a partial. */
+    readonly members?: ReadonlyMap<string, Value>,
   ) {}
 }
 

@@ -36,6 +36,19 @@ const notebook = (...cells: readonly string[]): Document => ({
   }),
 });
 
+const halves = `import torch
+from torch import nn
+
+class Halves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(3, 4, 2, stride=8)
+        self.up = nn.Upsample(scale_factor=8)
+
+    def forward(self, x):
+        return torch.cat((x, self.up(self.down(x))), dim=1)
+`;
+
 describe("what is said of PyTorch source", () => {
   it("solves the input: the sizes that fit the head, and the customary one of them", () => {
     const [network] = analysed(python(lenet)).networks;
@@ -50,6 +63,19 @@ describe("what is said of PyTorch source", () => {
       source: "solved",
       interval: { from: 193, to: 224 },
     });
+  });
+
+  it("finds the steps in which sizes fit", () => {
+    const [network] = analysed(python(halves)).networks;
+    deepStrictEqual(network.input.interval, { from: 8, to: 1024, step: 8 });
+  });
+
+  it("takes no guess for a reason to complain", () => {
+    const { findings, networks } = analysed(python(modelFile("idioms.py").text));
+    deepStrictEqual(findings, []);
+    const shapes = new Map(networks.map(({ name, input }) => [name, input.shape]));
+    deepStrictEqual(shapes.get("Squeeze"), ["N", 10, 32, 32]);
+    deepStrictEqual(shapes.get("Labelled"), ["N", 1, 28, 28]);
   });
 
   for (const [source, more, shape] of [
