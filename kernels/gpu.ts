@@ -12,6 +12,7 @@ import type {
   Device,
   DType,
   isComputing,
+  MemoryNeeds,
   Primitive,
   registerBackend,
   registerFamily,
@@ -19,13 +20,14 @@ import type {
   Shape,
   Storage,
   Tensor,
+  TracedStep,
 } from "convnotes";
 import type { NamesOf } from "./check/call.js";
 import type { Held } from "./check/cut.js";
 import type { Sampler } from "./check/sampler.js";
 import { watched } from "./check/watch.js";
 import { gpuKernels } from "./plan/fuse.js";
-import { suits } from "./plan/plan.js";
+import { type Call, type Plan, suits } from "./plan/plan.js";
 import { type CompileOptions, compileStep, type HostProgram, NoProgram } from "./plan/program.js";
 
 // ## The addon's half
@@ -81,7 +83,7 @@ export interface GpuDescription {
 export interface GpuAddon {
   readonly Gpu: {
     new (file: string, device: number): Gpu;
-    count(file: string): { readonly count: number; readonly why: string };
+    count(file: string, settings: string): { readonly count: number; readonly why: string };
   };
   readonly GpuMemory: new (gpu: Gpu, bytes: number) => Memory;
   readonly GpuProgram: new (
@@ -94,6 +96,7 @@ export interface GpuAddon {
       times: Float64Array | null,
       watch?: object,
     ): boolean;
+    workBytes(): number;
   };
 }
 
@@ -157,6 +160,11 @@ class DeviceStorage implements Storage {
     this.#host ??= arrayOf(this.#dtype, this.#length);
     this.#newer = "host";
     return this.#host;
+  }
+
+  /** Bytes that it has yet to be given there. */
+  get missingBytes(): number {
+    return this.#memory === null ? this.#length * arrayOf(this.#dtype, 0).BYTES_PER_ELEMENT : 0;
   }
 
   /** On the device, with the newest numbers. */
@@ -248,6 +256,9 @@ const kinds = (home: string): readonly Kind[] => {
   ];
 };
 
+const settingsOf = ({ settings }: GpuOptions): string =>
+  settings ?? process.env.CONVNOTES_EMULATED_SETTINGS ?? "";
+
 /** Has GPUs and the emulated device looked for when they are first asked for. */
 export function offerGpus(
   library: GpuLibrary,
@@ -259,12 +270,12 @@ export function offerGpus(
     library.registerFamily(prefix, () => {
       const file = files.find((path) => existsSync(path));
       if (file === undefined) throw new Error(`there is no device "${prefix}": ${missing}`);
-      const { count, why } = addon.Gpu.count(file);
+      const { count, why } = addon.Gpu.count(
+        file,
+        prefix === "emulated" ? settingsOf(options) : "",
+      );
       if (count === 0)
-        throw new Error(
-          `there is no device "${prefix}": ${why}; check that a GPU and its driver are there ` +
-            `with: nvidia-smi`,
-        );
+        throw new Error(`there is no device "${prefix}": ${why}; what there is says: nvidia-smi`);
       for (let i = 0; i < count; i++) register(library, addon, file, i, nameOf(i), options);
     });
 }
@@ -286,7 +297,7 @@ function register(
     const key = `${file} ${index}`;
     const found = opened.get(key) ?? new addon.Gpu(file, index);
     opened.set(key, found);
-    found.configure(options.settings ?? process.env.CONVNOTES_EMULATED_SETTINGS ?? "");
+    if (name === "emulated") found.configure(settingsOf(options));
     found.precision(precision);
     mine = found;
     return mine;
@@ -299,6 +310,8 @@ function register(
       return memory;
     },
   };
+  /** Of the arena that all programs share. */
+  let arenaBytes = 0;
   /** What is allocated while `scoped` runs. */
   let passing: Memory[] | null = null;
   const { sampler } = options;
@@ -355,12 +368,16 @@ function register(
         if (primitive !== "view") forward.set(called, primitive);
       const names = [...forward.keys(), ...gpuKernels];
       const kernels = new Set(names.filter((kernel) => gpu().has(kernel)));
+      let workBytes = 0;
       class Program implements InstanceType<HostProgram> {
         readonly #program: InstanceType<GpuAddon["GpuProgram"]>;
         readonly #slots: Slot[] = [];
+        readonly #arenaBytes: number;
 
         constructor(description: object) {
           this.#program = new addon.GpuProgram(gpu(), description);
+          workBytes = this.#program.workBytes();
+          this.#arenaBytes = (description as { arenaBytes: number }).arenaBytes + workBytes;
         }
 
         run(
@@ -374,6 +391,7 @@ function register(
             return this.#slots[i].take(b);
           });
           const finished = this.#program.run(lent, numbers, times, watch);
+          arenaBytes = Math.max(arenaBytes, this.#arenaBytes);
           (bound as readonly Lent[]).forEach((b, i) => this.#slots[i].giveBack(b));
           return finished;
         }
@@ -384,11 +402,20 @@ function register(
       });
       try {
         const host = { kernels, lend, target: "gpu" } as const;
-        if (!sampler) return compileStep({ ...host, Program }, step, options);
+        const needing = (program: ReturnType<typeof compileStep>) =>
+          Object.assign(program, {
+            needs(): MemoryNeeds {
+              const { freeBytes, totalBytes } = gpu().describe();
+              const parts = partsOf(program.plan, step, workBytes);
+              // All programs take turns in one arena.
+              return { parts, freeBytes: freeBytes + arenaBytes, totalBytes };
+            },
+          });
+        if (!sampler) return needing(compileStep({ ...host, Program }, step, options));
         const { Program: Watched, known } = watched(Program, step.graph, sampler, namesOf, factors);
         const program = compileStep({ ...host, Program: Watched }, step, options);
         known.plan = program.plan;
-        return program;
+        return needing(program);
       } catch (error) {
         if (error instanceof NoProgram || refused(error))
           throw new library.CannotCompile((error as Error).message);
@@ -408,6 +435,42 @@ function register(
     },
     describe: () => ({ ...gpu().describe(), factors }),
   });
+}
+
+// ## What a step takes
+
+/** By what it is for, the memory that is not there yet. */
+function partsOf(plan: Plan, { graph }: TracedStep, workBytes: number): MemoryNeeds["parts"] {
+  const tensors = new Map<number, Tensor>();
+  for (const { source, storage } of graph.values) if (source) tensors.set(storage, source);
+  const updates = plan.calls.filter(({ kernel }) => kernel === "sgd" || kernel === "adam");
+  const storagesOf = (places: Call["inputs"]) =>
+    places.flatMap((b) => (b === null ? [] : [plan.memories[plan.buffers[b].memory].storage]));
+  const states = new Set(updates.flatMap(({ inputs }) => storagesOf(inputs.slice(2))));
+  const gradients = new Set(updates.map(({ inputs }) => plan.buffers[inputs[1]!].memory));
+  const bytes = { data: 0, parameters: 0, states: 0, batch: 0, gradients: 0 };
+  plan.memories.forEach((memory, i) => {
+    if (memory.storage === null) {
+      if (gradients.has(i)) bytes.gradients += memory.bytes;
+      return;
+    }
+    const tensor = tensors.get(memory.storage);
+    const own = tensor?.storage;
+    const missing = own instanceof DeviceStorage ? own.missingBytes : memory.bytes;
+    if (tensor?.dtype === "uint8") bytes.data += missing;
+    else if (states.has(memory.storage)) bytes.states += missing;
+    else if (tensor?.requiresGrad) bytes.parameters += missing;
+    else bytes.batch += missing;
+  });
+  return [
+    { what: "the data set", bytes: bytes.data },
+    { what: "parameters", bytes: bytes.parameters },
+    { what: "the optimiser's states", bytes: bytes.states },
+    { what: "gradients of parameters", bytes: bytes.gradients },
+    { what: "what else arises within a step", bytes: plan.arenaBytes - bytes.gradients },
+    { what: "the batch, results and statistics", bytes: bytes.batch },
+    { what: "what kernels work in", bytes: workBytes },
+  ].filter((part) => part.bytes > 0);
 }
 
 // ## What is bound

@@ -117,6 +117,13 @@ export interface TracedStep {
   readonly guard?: Tensor;
 }
 
+/** Memory that a step takes beside what is taken already, by what it is for. Units: bytes. */
+export interface MemoryNeeds {
+  readonly parts: readonly { readonly what: string; readonly bytes: number }[];
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
 /** A step that runs as a whole. */
 export interface Program {
   /**
@@ -135,6 +142,8 @@ export interface Program {
   readonly plan: object;
   /** What it calls, in turn, and the steps of the graph that each call does. */
   readonly calls: readonly { readonly kernel: string; readonly nodes: readonly number[] }[];
+  /** What it takes of the memory of a device that has its own. */
+  needs?(): MemoryNeeds;
   /** Once set to a number for each call, each run adds the time that the call took. Units: ns. */
   times: Float64Array | null;
   toString(): string;

@@ -87,6 +87,7 @@ class GpuObject : public Napi::ObjectWrap<GpuObject> {
                                   : "there is no device " + std::to_string(device) + "; there are " +
                                         std::to_string(count));
       std::lock_guard lock(turn);
+      if (const char* misfit = library.misfit(device)) throw GpuError(misfit);
       gpu = std::make_shared<Gpu>(library, device);
       napi_type_tag_object(info.Env(), info.This(), &gpuTag);
       return info.Env().Undefined();
@@ -96,6 +97,10 @@ class GpuObject : public Napi::ObjectWrap<GpuObject> {
   static Napi::Value count(const Napi::CallbackInfo& info) {
     return onDevice(info.Env(), [&]() -> Napi::Value {
       const GpuLibrary& library = libraryIn(fileOf(info[0]));
+      require(info[1].IsString(), "settings must be a string");
+      const std::string settings = info[1].As<Napi::String>().Utf8Value();
+      const char* wrong = library.configure(settings.c_str());
+      require(wrong == nullptr, wrong ? wrong : "");
       const char* why = nullptr;
       Napi::Object result = Napi::Object::New(info.Env());
       result["count"] = Napi::Number::New(info.Env(), library.count(&why));
@@ -336,6 +341,13 @@ class GpuProgramObject : public Napi::ObjectWrap<GpuProgramObject> {
     program_.reset();
   }
 
+  Napi::Value workBytes(const Napi::CallbackInfo& info) {
+    return onDevice(info.Env(), [&]() -> Napi::Value {
+      require(program_ != nullptr, "the program was never made");
+      return Napi::Number::New(info.Env(), static_cast<double>(program_->workBytes()));
+    });
+  }
+
   Napi::Value run(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     return onDevice(env, [&]() -> Napi::Value {
@@ -392,7 +404,9 @@ void exportGpu(Napi::Env env, Napi::Object exports) {
           MemoryObject::InstanceMethod<&MemoryObject::release>("release"),
       });
   exports["GpuProgram"] = GpuProgramObject::DefineClass(
-      env, "GpuProgram", {GpuProgramObject::InstanceMethod<&GpuProgramObject::run>("run")});
+      env, "GpuProgram",
+      {GpuProgramObject::InstanceMethod<&GpuProgramObject::run>("run"),
+       GpuProgramObject::InstanceMethod<&GpuProgramObject::workBytes>("workBytes")});
 }
 
 }  // namespace convnotes::door

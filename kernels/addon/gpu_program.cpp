@@ -23,10 +23,9 @@ double now() {
 void* allocateOn(const Gpu& gpu, size_t bytes, const char* what) {
   if (void* memory = gpu.library.allocate(bytes)) return memory;
   GpuInfo info{};
-  const char* error = gpu.library.info(gpu.device, &info);
+  expect(gpu.library.info(gpu.device, &info), what);
   throw GpuError(std::string(what) + " needs " + megabytes(bytes) + ", but the device has " +
-                 (error ? "no such memory left"
-                        : megabytes(info.freeBytes) + " free of " + megabytes(info.totalBytes)) +
+                 megabytes(info.freeBytes) + " free of " + megabytes(info.totalBytes) +
                  "; a smaller batch or smaller images need less");
 }
 
@@ -46,7 +45,12 @@ void* Gpu::arena(size_t bytes) {
 
 void Gpu::run(void* in, Call& call) const {
   const char* message = nullptr;
-  switch (library.run(in, &call, &message)) {
+  const GpuResult result = library.run(in, &call, &message);
+  expectDone(result, call, message);
+}
+
+void Gpu::expectDone(GpuResult result, const Call& call, const char* message) const {
+  switch (result) {
     case GpuResult::done:
       return;
     case GpuResult::refused:
@@ -70,6 +74,19 @@ GpuProgram::GpuProgram(Gpu& gpu, Program::Description description)
     calls_.push_back({s.kernel.c_str(), operands(s.inputs), operands(s.outputs), s.options, pool_});
   }
   queue_ = gpu_.createQueue();
+  // Nothing is there yet; places are told apart, and aligned as they will be.
+  std::vector<char*> places;
+  for (const Place& p : description_.places)
+    places.push_back(reinterpret_cast<char*>(p.bound ? (uintptr_t{1} << 46) + (p.at << 34)
+                                                     : (uintptr_t{1} << 45) + p.at));
+  put(places);
+  for (Call& call : calls_) {
+    size_t bytes = 0;
+    const char* message = nullptr;
+    const GpuResult result = gpu_.library.measure(queue_, &call, &bytes, &message);
+    gpu_.expectDone(result, call, message);
+    workBytes_ = std::max(workBytes_, bytes);
+  }
   if (description_.guardAfter < 0) return;
   const auto isLasting = [&](int i) { return i >= 0 && description_.places[i].bound; };
   for (size_t i = static_cast<size_t>(description_.guardAfter); i < calls_.size(); i++) {
@@ -93,20 +110,26 @@ void GpuProgram::forget() {
   runs_ = 0;
 }
 
+void GpuProgram::put(const std::vector<char*>& places) {
+  for (size_t i = 0; i < calls_.size(); i++) {
+    const Program::Step& step = description_.steps[i];
+    for (size_t k = 0; k < step.inputs.size(); k++)
+      if (step.inputs[k] >= 0) calls_[i].inputs[k].data = places[step.inputs[k]];
+    for (size_t k = 0; k < step.outputs.size(); k++)
+      if (step.outputs[k] >= 0) calls_[i].outputs[k].data = places[step.outputs[k]];
+  }
+}
+
 void GpuProgram::place(const std::vector<void*>& bound) {
-  char* arena = static_cast<char*>(gpu_.arena(description_.arenaBytes + 64));
+  const size_t values = (description_.arenaBytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+  char* arena = static_cast<char*>(gpu_.arena(values + workBytes_));
   if (bound == bound_ && generation_ == gpu_.generation()) return;
   forget();
   addresses_.clear();
   for (const Place& p : description_.places)
     addresses_.push_back(p.bound ? static_cast<char*>(bound[p.at]) : arena + p.at);
-  for (size_t i = 0; i < calls_.size(); i++) {
-    const Program::Step& step = description_.steps[i];
-    for (size_t k = 0; k < step.inputs.size(); k++)
-      if (step.inputs[k] >= 0) calls_[i].inputs[k].data = addresses_[step.inputs[k]];
-    for (size_t k = 0; k < step.outputs.size(); k++)
-      if (step.outputs[k] >= 0) calls_[i].outputs[k].data = addresses_[step.outputs[k]];
-  }
+  put(addresses_);
+  gpu_.library.lend(queue_, arena + values, workBytes_);
   bound_ = bound;
   generation_ = gpu_.generation();
   if (description_.guardAfter >= 0)

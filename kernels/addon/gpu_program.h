@@ -62,6 +62,7 @@ class Gpu {
 
   /** Throws: Refusal, GpuError. */
   void run(void* in, Call& call) const;
+  void expectDone(GpuResult result, const Call& call, const char* message) const;
 
  private:
   void* arena_ = nullptr;
@@ -82,18 +83,24 @@ class GpuProgram {
   const std::vector<Place>& places() const { return description_.places; }
   size_t bounds() const { return needs_.bounds; }
   size_t steps() const { return description_.steps.size(); }
+  /** What kernels work in, behind the arena's values. */
+  size_t workBytes() const { return workBytes_ + VARYING_BYTES + ALIGNMENT; }
 
   /** As the host's, with what is bound in the device's memory. */
   bool run(const std::vector<void*>& bound, const std::vector<double>& numbers, double* times,
            const Program::Watch* watch);
 
  private:
+  void put(const std::vector<char*>& places);
   void place(const std::vector<void*>& bound);
   void forget();
   void calls(size_t from, size_t to);
   bool guarded();
   void* capture(size_t from, size_t to);
   bool oneByOne(double* times, const Program::Watch* watch);
+
+  /** Of what kernels work in. */
+  static constexpr size_t ALIGNMENT = 256;
 
   Gpu& gpu_;
   Program::Description description_;
@@ -106,6 +113,7 @@ class GpuProgram {
   std::vector<void*> bound_;
   int generation_ = -1;
   int runs_ = 0;
+  size_t workBytes_ = 0;
   /** Whether all that the guard is to prevent looks at it by itself. */
   bool halts_ = true;
   /** Up to where the host looks at the guard, and what is behind it; null where there is nothing. */

@@ -5,7 +5,7 @@
 // built here.
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildEmulated } from "../emulated/build.js";
@@ -14,8 +14,12 @@ const here = dirname(fileURLToPath(import.meta.url));
 const nvcc = process.env.NVCC ?? "nvcc";
 const hasNvcc = spawnSync(nvcc, ["--version"]).status === 0;
 
-/** Turing, Ampere (two), Ada, Hopper, and Blackwell (two). */
-const architectures = ["75", "80", "86", "89", "90a", "100", "120"];
+/** `75` … `90a` …, as nvcc calls them. */
+const architectures = [
+  ...readFileSync(join(here, "architectures.def"), "utf8").matchAll(
+    /^ARCHITECTURE\((\d+), "(a?)"\)/gm,
+  ),
+].map(([, number, suffix]) => number + suffix);
 
 const sources = ["all.cu", "library.cu"].map((name) => join(here, name));
 

@@ -42,7 +42,14 @@ inline const char* message(cudaError_t error) {
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
-/** How many GPUs there are; 0 with `why` set where the driver is missing or too old. */
+#define GPU_RUNTIME_VERSION CUDART_VERSION
+/** The latest release of CUDA that the driver knows, as 1000 · major + 10 · minor; 0 without a driver. */
+inline int driver_version() {
+  int version = 0;
+  return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+}
+
+/** How many GPUs there are; 0 with `why` set where there is none. */
 inline int device_count(const char** why = nullptr) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);

@@ -25,11 +25,54 @@ const char* keep(const char* message) {
 
 Queue& of(void* queue) { return *static_cast<Queue*>(queue); }
 
+const char* keep(const std::string& message) { return keep(message.c_str()); }
+
+/** 12.4 of 12040, as drivers count. */
+std::string release(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
 int count(const char** why) {
+  const int driver = gpu::driver_version(), needed = GPU_RUNTIME_VERSION / 1000 * 1000;
   const char* reason = nullptr;
   const int found = gpu::device_count(&reason);
-  if (found == 0) *why = keep(reason ? reason : "there is no GPU");
-  return found;
+  if (found > 0 && driver >= needed) return found;
+  if (driver == 0)
+    *why = keep("there is no NVIDIA driver");
+  else if (driver < needed)
+    *why = keep("the NVIDIA driver is one for CUDA " + release(driver) +
+                ", but the kernels need one for CUDA " + release(needed) +
+                " or later; install a newer driver");
+  else
+    *why = keep(reason ? reason : "there is no GPU");
+  return 0;
+}
+
+/** Of the compute capabilities times ten that kernels are built for. */
+struct Built {
+  int number;
+  const char* suffix;
+};
+constexpr Built built[] = {
+#define ARCHITECTURE(number, suffix) {number, suffix},
+#include "architectures.def"
+#undef ARCHITECTURE
+};
+
+const char* misfit(int device) {
+  gpu::DeviceInfo found{};
+  if (const char* error = gpu::device_info(device, &found)) return keep(error);
+  const int has = found.major * 10 + found.minor;
+  std::string list;
+  for (const Built& b : built) {
+    if (b.number == has || (!*b.suffix && b.number / 10 == found.major && b.number < has))
+      return nullptr;
+    list += (list.empty() ? "" : ", ") + std::to_string(b.number / 10) + "." +
+            std::to_string(b.number % 10);
+  }
+  return keep(std::string(found.name) + " has compute capability " + std::to_string(found.major) +
+              "." + std::to_string(found.minor) + ", but the kernels are built for " + list +
+              "; add it to kernels/cuda/architectures.def, if nvcc knows it, and build them anew");
 }
 
 const char* info(int device, GpuInfo* result) {
@@ -92,6 +135,18 @@ GpuResult run(void* queue, Call* call, const char** message) {
   }
 }
 
+static_assert(Queue::SLOT_BYTES == VARYING_BYTES);
+
+GpuResult measure(void* queue, Call* call, size_t* bytes, const char** message) {
+  of(queue).measuring = true;
+  of(queue).measured = 0;
+  GpuResult result = run(queue, call, message);
+  of(queue).gathered.reset();
+  of(queue).measuring = false;
+  *bytes = of(queue).measured;
+  return result;
+}
+
 const GpuLibrary table{
     sizeof(GpuLibrary),
 #if defined(GPU_EMU)
@@ -101,6 +156,7 @@ const GpuLibrary table{
 #endif
     count,
     info,
+    misfit,
     [](int device) { return keep(gpu::use_device(device)); },
     configure,
     [](const char* kernel) { return roomOf(kernel) != nullptr; },
@@ -110,6 +166,11 @@ const GpuLibrary table{
     destroyQueue,
     setPrecision,
     [](void* queue, const void* number) { of(queue).guard = static_cast<const float*>(number); },
+    measure,
+    [](void* queue, void* memory, size_t bytes) {
+      of(queue).lent = memory;
+      of(queue).lentBytes = bytes;
+    },
     [](void* queue, void* to, const void* from, size_t bytes) {
       return keep(gpu::upload(to, from, bytes, of(queue).stream));
     },

@@ -21,6 +21,9 @@ struct GpuInfo {
   size_t freeBytes, totalBytes;
 };
 
+/** What a queue takes for numbers that vary. */
+constexpr size_t VARYING_BYTES = size_t{1} << 16;
+
 enum class GpuResult : int { done, refused, failed };
 
 struct GpuLibrary {
@@ -31,6 +34,8 @@ struct GpuLibrary {
   /** How many devices there are; where there is none, `why` says so. */
   int (*count)(const char** why);
   const char* (*info)(int device, GpuInfo* info);
+  /** Why the kernels do not run on a device that is there, or null. */
+  const char* (*misfit)(int device);
   const char* (*use)(int device);
   /** Sets what `text` names, such as "order=random seed=7", and all else anew; of the emulated device only. */
   const char* (*configure)(const char* text);
@@ -50,6 +55,10 @@ struct GpuLibrary {
   const char* (*setPrecision)(void* queue, const char* name);
   /** While `number`, a float of the device, is not finite, updates of parameters do nothing; null: never. */
   void (*setGuard)(void* queue, const void* number);
+  /** The memory to work in that `call`, whose operands need not be there, takes in that queue. */
+  GpuResult (*measure)(void* queue, Call* call, size_t* bytes, const char** message);
+  /** Has calls work in that memory, as far as it goes. */
+  void (*lend)(void* queue, void* memory, size_t bytes);
   const char* (*upload)(void* queue, void* to, const void* from, size_t bytes);
   const char* (*download)(void* queue, void* to, const void* from, size_t bytes);
   const char* (*copy)(void* queue, void* to, const void* from, size_t bytes);

@@ -54,6 +54,12 @@ class Queue {
   Precision precision = Precision::tf32;
   /** A number in device memory that must be finite for a parameter to be updated; or null. */
   const float* guard = nullptr;
+  /** Memory of somebody else's that calls may work in. */
+  void* lent = nullptr;
+  size_t lentBytes = 0;
+  /** While set, calls are put nowhere; only what they would take of `scratch` is noted. */
+  bool measuring = false;
+  size_t measured = 0;
   /** While set, slots are not filled: the graph's owner refreshes them before each replay. */
   bool capturing = false;
 
@@ -67,6 +73,11 @@ class Queue {
 
   /** Device memory for one call, the same for the next; aligned to 256 bytes, its content undefined. */
   void* scratch(size_t bytes) {
+    if (measuring) {
+      measured = std::max(measured, bytes);
+      return reinterpret_cast<void*>(ALIGNMENT);
+    }
+    if (bytes <= lentBytes) return lent;
     if (blocks_.empty() || blocks_.back().bytes < bytes) {
       void* memory = gpu::alloc(bytes);
       if (!memory)
@@ -78,7 +89,8 @@ class Queue {
 
   /** Where the device finds the option, a number or a flag; a captured `call` lives until `forget`. */
   const double* varying(const Call& call, const char* name) {
-    if (!slots_) slots_ = static_cast<double*>(gpu::alloc(2 * SLOTS * sizeof(double)));
+    if (measuring) return nullptr;
+    if (!slots_) slots_ = static_cast<double*>(gpu::alloc(SLOT_BYTES));
     if (!slots_) throw DeviceError("the device has no memory left for numbers that vary");
     const Source source{&call, name};
     if (capturing) {
@@ -103,6 +115,8 @@ class Queue {
       succeed(gpu::upload(slots_, values.data(), values.size() * sizeof(double), stream), "upload");
   }
 
+  static constexpr size_t SLOTS = 4096, SLOT_BYTES = 2 * SLOTS * sizeof(double);
+
   /** At most one launch waits; whatever else is launched comes after it. */
   std::unique_ptr<Gathered> gathered;
 
@@ -115,7 +129,7 @@ class Queue {
   void forget() { sources_.clear(); }
 
  private:
-  static constexpr size_t SLOTS = 4096;
+  static constexpr size_t ALIGNMENT = 256;
 
   struct Block {
     void* memory;
@@ -159,6 +173,7 @@ template <class... P, class... A>
 void enqueueShared(Queue& queue, void (*kernel)(P...), const char* name, dim3 grid, int threads,
                    int sharedBytes, A&&... arguments) {
   queue.flush();
+  if (queue.measuring) return;
   succeed(gpu::launch(kernel, name, grid, dim3(threads), sharedBytes, queue.stream,
                       std::forward<A>(arguments)...),
           name);

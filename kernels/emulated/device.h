@@ -45,6 +45,10 @@ struct Settings {
   size_t memoryBytes = size_t{4} << 30;
   /** The compute capability, times a hundred, where the device is to be older than its kernels. */
   int architecture = 1 << 30;
+  /** The driver's release, as 1000 · major + 10 · minor; 0 for none. */
+  int driver = 13000;
+  /** The number of the launch from which on the device is lost; 0 for none. */
+  uint64_t lostAt = 0;
   /** By gpu::Way: whether kernels go, with few numbers too, a way that only pays for many. */
   bool always[3] = {};
 };

@@ -250,7 +250,7 @@ describe("the emulated device", function () {
   it("refuses settings that it does not know", () => {
     assert.throws(
       () => execFileSync(models[0], ["order=sideways"], { encoding: "utf8", stdio: "pipe" }),
-      /the emulated device does not know "order=sideways"; it knows order=forward\|reverse\|random, asynchrony=eager\|late\|random, seed=number, memory=bytes, architecture=number, largeTiles=bySize\|always, wideTiles=bySize\|always and warpgroups=bySize\|always/,
+      /the emulated device does not know "order=sideways"; it knows order=forward\|reverse\|random, asynchrony=eager\|late\|random, seed=number, memory=bytes, architecture=number, driver=number, lostAt=launch, largeTiles=bySize\|always, wideTiles=bySize\|always and warpgroups=bySize\|always/,
     );
   });
 });

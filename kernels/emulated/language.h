@@ -255,7 +255,9 @@ namespace gpu {
 using stream_t = emulated::Stream*;
 using graph_t = emulated::Graph*;
 
-inline int device_count(const char** = nullptr) { return 1; }
+#define GPU_RUNTIME_VERSION 13000
+inline int driver_version() { return emulated::settings.driver; }
+inline int device_count(const char** = nullptr) { return emulated::settings.driver > 0; }
 inline const char* use_device(int device) {
   return device == 0 ? nullptr : "there is one emulated device, number 0";
 }

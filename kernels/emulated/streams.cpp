@@ -46,7 +46,15 @@ const char* answer(std::string message) {
   return kept.empty() ? nullptr : kept.c_str();
 }
 
+uint64_t launches = 0;
+
+/** What every call says of a device that is gone. */
+std::string lost() {
+  return settings.lostAt > 0 && launches >= settings.lostAt ? "the device is lost" : "";
+}
+
 std::string finish(Stream& stream) {
+  if (std::string error = lost(); !error.empty()) return error;
   while (!stream.pending.empty()) {
     const Work work = std::move(stream.pending.front());
     stream.pending.pop_front();
@@ -131,7 +139,7 @@ const char* destroyGraph(Graph* graph) {
 
 void* allocate(size_t bytes) {
   const Lock lock(device);
-  return claim(bytes);
+  return lost().empty() ? claim(bytes) : nullptr;
 }
 
 const char* release(void* memory) {
@@ -229,6 +237,8 @@ const char* launch(const char* name, dim3 grid, dim3 block, size_t sharedBytes, 
     Launch launch{kernel, grid, block, sharedBytes, body, architecture,
                   block.x * block.y * block.z, ""};
     // Held here, so that they live as long as the work does.
+    launches++;
+    if (std::string error = lost(); !error.empty()) return error;
     if (arguments) run(launch);
     return launch.error;
   }));
@@ -240,6 +250,7 @@ int architectureOf(int compiled) { return std::min(compiled, settings.architectu
 
 const char* describe(gpu::DeviceInfo* info, int compiled) {
   const Lock lock(device);
+  if (std::string error = lost(); !error.empty()) return answer(std::move(error));
   const int architecture = architectureOf(compiled);
   snprintf(info->name, sizeof info->name, "emulated device%s",
            checking ? ", checking every access" : "");
@@ -275,17 +286,21 @@ const char* configure(const char* text) {
                        (key == "seed" && number(next.seed)) ||
                        (key == "memory" && number(next.memoryBytes)) ||
                        (key == "architecture" && number(next.architecture)) ||
+                       (key == "driver" && number(next.driver)) ||
+                       (key == "lostAt" && number(next.lostAt)) ||
                        (key == "largeTiles" && oneOf({"bySize", "always"}, next.always[0])) ||
                        (key == "wideTiles" && oneOf({"bySize", "always"}, next.always[1])) ||
                        (key == "warpgroups" && oneOf({"bySize", "always"}, next.always[2]));
     if (!known)
       return answer(format("the emulated device does not know \"%s\"; it knows "
                            "order=forward|reverse|random, asynchrony=eager|late|random, seed=number, "
-                           "memory=bytes, architecture=number, largeTiles=bySize|always, "
-                           "wideTiles=bySize|always and warpgroups=bySize|always",
+                           "memory=bytes, architecture=number, driver=number, lostAt=launch, "
+                           "largeTiles=bySize|always, wideTiles=bySize|always and "
+                           "warpgroups=bySize|always",
                            word.c_str()));
   }
   settings = next;
+  launches = 0;
   chance = scramble(settings.seed);
   return nullptr;
 }

@@ -27,6 +27,7 @@ import { version } from "../version.js";
 import { dataOptions, loadData } from "./data.js";
 import { atLeast, fraction, oneOf, percent, UsageError, wholeNumber } from "./flags.js";
 import { report } from "./progress.js";
+import { SharedDevice } from "./sharing.js";
 import { moduleFromSource, recipeForSource, sourceName } from "./source.js";
 import { verdict, writeCertificate } from "./verify.js";
 
@@ -109,11 +110,18 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
   const { folder, data, run, recipe } = await (flags.resume === undefined
     ? begin(modelName, flags)
     : resume(modelName, flags.resume, flags));
-  const { device, maxBatches } = folder.settings;
+  const { maxBatches } = folder.settings;
+  const device = flags.device ?? folder.settings.device;
   console.log(`data: ${data.source}`);
-  const sampler = flags.verify === undefined ? null : await lookAtCalls(flags.verify, folder);
+  const sampler =
+    flags.verify === undefined ? null : await lookAtCalls(flags.verify, folder, device);
   console.log(`run: ${folder.path} (${recipe.model} on ${device}, seed ${folder.settings.seed})`);
 
+  const shared = new SharedDevice(device, folder.path);
+  const tellOfOthers = () => {
+    for (const line of shared.news()) console.log(line);
+  };
+  tellOfOthers();
   const interrupt = watchInterrupt();
   const save = () => {
     checkFinite(run.model, run.progress);
@@ -143,6 +151,7 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
             : event.batch % flags.checkpointEvery === 0;
         if (due) {
           save();
+          tellOfOthers();
           savedAt = performance.now();
         }
       } else if (event.type === "epoch") {
@@ -172,6 +181,12 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
     bar.end();
     if (error instanceof DivergedError && folder.hasCheckpoint)
       error.message += `. The last good checkpoint is kept in ${folder.path}`;
+    if (error instanceof Error && "code" in error && error.code === "CONVNOTES_DEVICE")
+      error.message += folder.hasCheckpoint
+        ? `. The run is kept in ${folder.path} as of its last checkpoint; once the device is there ` +
+          `again, go on with: npx convnotes train --resume ${folder.path} (or, with --device cpu, ` +
+          `without it)`
+        : `. No checkpoint had been written to ${folder.path} yet; begin the run anew`;
     if (error instanceof Error && "replay" in error) {
       const file = join(folder.path, "violation.json");
       writeAtomically(file, `${JSON.stringify(error.replay, null, 2)}\n`);
@@ -181,21 +196,24 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
   } finally {
     bar.end();
     interrupt.stop();
+    shared.leave();
   }
   folder.saveWeights(run);
   folder.draw();
-  if (sampler !== null) certify(sampler, folder);
+  if (sampler !== null) certify(sampler, folder, device);
   console.log(`weights: ${folder.weightsFile}\ncurves: ${folder.pageFile}`);
 }
 
 // ## Looking at kernel calls
 
 /** Throws: UsageError where no kernels compute. */
-async function lookAtCalls(share: number | true, { settings }: RunFolder): Promise<Sampler> {
-  if (["reference", "meta"].includes(settings.device))
-    throw new UsageError(
-      `train --verify: on "${settings.device}" no kernels compute; leave out --device`,
-    );
+async function lookAtCalls(
+  share: number | true,
+  { settings }: RunFolder,
+  device: string,
+): Promise<Sampler> {
+  if (["reference", "meta"].includes(device))
+    throw new UsageError(`train --verify: on "${device}" no kernels compute; leave out --device`);
   const verifier = await loadVerifier();
   const percent = share === true ? VERIFY_PERCENT : share;
   const sampler = verifier.makeSampler({ share: percent / 100, seed: settings.seed });
@@ -203,14 +221,10 @@ async function lookAtCalls(share: number | true, { settings }: RunFolder): Promi
   return sampler;
 }
 
-function certify(sampler: Sampler, folder: RunFolder): void {
+function certify(sampler: Sampler, folder: RunFolder, device: string): void {
   const status = kernelStatus();
   if (!status.available) return;
-  const certificate = sampler.certificate(
-    `training in ${folder.path}`,
-    folder.settings.device,
-    status,
-  );
+  const certificate = sampler.certificate(`training in ${folder.path}`, device, status);
   const file = join(folder.path, "certificate.json");
   writeCertificate(certificate, file);
   console.log(verdict(certificate, file));
@@ -241,7 +255,8 @@ async function begin(modelName: string | undefined, flags: Flags): Promise<Prepa
     flags,
   );
   const device = flags.device ?? "cpu";
-  backendOf(device);
+  // A device that cannot compute says so before anything is written.
+  backendOf(device).describe?.();
   const data = await loadData(flags);
   const seed = flags.seed ?? 0;
   const folder = RunFolder.create(
@@ -288,7 +303,7 @@ async function resume(
       `train: the run was begun on ${settings.trainImages} images (${settings.data}), but now ` +
         `there are ${data.train.count} (${data.source}); give the same data with --data`,
     );
-  const run = await freshRun(recipe, settings.seed, settings.device);
+  const run = await freshRun(recipe, settings.seed, flags.device ?? settings.device);
   folder.restore(run);
   return { folder, data, recipe, run };
 }

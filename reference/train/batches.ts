@@ -58,6 +58,11 @@ export class Batches {
     this.#options = { size: [newHeight, newWidth], ...pipeline.normalize };
   }
 
+  /** What the data set takes of the memory of a device that has its own. */
+  get bytes(): number {
+    return this.#images?.size ?? 0;
+  }
+
   /**
    * The images at `indices`, in that order, as a step takes them.
    *

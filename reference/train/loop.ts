@@ -154,9 +154,10 @@ export interface TrainOptions {
  */
 export function* train(options: TrainOptions): Generator<TrainingEvent, void, void> {
   const { model, optimizer, recipe, progress } = options;
-  const step = new TrainingStep(model, optimizer, options.device);
   const batches = new Batches(options.train, recipe.pipeline, options.device);
   const unseen = new Batches(options.test, recipe.pipeline, options.device);
+  const later = { what: "the validation images", bytes: unseen.bytes };
+  const step = new TrainingStep(model, optimizer, options.device, later);
   while (progress.epoch <= recipe.epochs) {
     defaultGenerator.setState(progress.generator);
     const order = shuffledOrder(options.train.count, defaultGenerator);

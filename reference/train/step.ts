@@ -6,15 +6,23 @@
 // program of it, and from then on a step is a call of the program with the numbers that change
 // (learning rate, number of the step, dropout masks).
 
-import { backendOf, CannotCompile, type Program, type TracedStep, uncomputed } from "../backend.js";
+import {
+  backendOf,
+  CannotCompile,
+  type MemoryNeeds,
+  type Program,
+  type TracedStep,
+  uncomputed,
+} from "../backend.js";
 import { BatchNorm } from "../nn/batchnorm.js";
 import type { Module, Parameter } from "../nn/module.js";
 import { observed } from "../op.js";
 import { crossEntropy } from "../ops/index.js";
 import type { Optimizer } from "../optim/index.js";
 import { dropoutState } from "../random.js";
+import { showBytes } from "../summary.js";
 import { noGrad } from "../tape.js";
-import { type Device, emptyTensor, type Tensor } from "../tensor.js";
+import { type Device, emptyTensor, Tensor } from "../tensor.js";
 import { trace } from "../trace.js";
 import { gathered, handedIn, type StepImages } from "./batches.js";
 
@@ -71,6 +79,35 @@ export function traceStep(
   return optimizer ? { ...step, guard: loss } : step;
 }
 
+// ## Memory
+
+const bytesOf = ({ parts }: MemoryNeeds): number =>
+  parts.reduce((sum, { bytes }) => sum + bytes, 0);
+
+/** A step that does not fit into a device's memory. Nothing of it was done. */
+export class MemoryError extends Error {
+  override readonly name = "MemoryError";
+
+  constructor(
+    device: Device,
+    images: number,
+    needs: MemoryNeeds,
+    /** The most images whose step would fit; 0 where not even one does. */
+    readonly largestBatch: number,
+  ) {
+    const parts = [...needs.parts]
+      .sort((a, b) => b.bytes - a.bytes)
+      .map(({ what, bytes }) => `${showBytes(bytes)} for ${what}`);
+    super(
+      `a step of ${images} images needs ${showBytes(bytesOf(needs))} on ${device}, which has ` +
+        `${showBytes(needs.freeBytes)} free of ${showBytes(needs.totalBytes)}: ${parts.join(", ")}. ` +
+        (largestBatch > 0
+          ? `The largest batch that fits is ${largestBatch}: --batch-size ${largestBatch}`
+          : `Not even a batch of one image fits; take smaller images (--resize) or another device`),
+    );
+  }
+}
+
 // ## Running
 
 interface Compiled extends TracedTraining {
@@ -89,6 +126,8 @@ class Steps {
     private readonly model: Module,
     private readonly optimizer: Optimizer | null,
     private readonly device: Device,
+    /** What the device is to have room for besides. */
+    private readonly besides: MemoryNeeds["parts"] = [],
   ) {
     if (backendOf(device).compile === undefined)
       this.reason = `the device "${device}" runs operations one by one`;
@@ -125,18 +164,47 @@ class Steps {
     const dropout = dropoutState.getState();
     try {
       const step = traceStep(this.model, this.optimizer, x, labels);
+      const program = backendOf(this.device).compile!(step);
+      const needs = program.needs && this.#withBesides(program.needs());
+      if (needs && bytesOf(needs) > needs.freeBytes)
+        throw new MemoryError(this.device, labels.shape[0], needs, this.#largestBatch(x, labels));
       const dropouts = new Map<object, number[]>();
       step.graph.nodes.forEach(({ options }, i) => {
         if ("seed" in options) dropouts.set(options, [...(dropouts.get(options) ?? []), i]);
       });
-      return { ...step, program: backendOf(this.device).compile!(step), dropouts };
+      return { ...step, program, dropouts };
     } catch (error) {
-      if (!(error instanceof CannotCompile)) throw error;
-      this.reason = error.message;
       if (counted) this.optimizer?.loadStateDict(counted);
       dropoutState.setState(dropout);
+      if (!(error instanceof CannotCompile)) throw error;
+      this.reason = error.message;
       return undefined;
     }
+  }
+
+  #withBesides(needs: MemoryNeeds): MemoryNeeds {
+    const besides = this.besides.filter(({ bytes }) => bytes > 0);
+    // What was there at an earlier step is there still, or will be asked for then.
+    return this.#compiled.size > 0 ? needs : { ...needs, parts: [...needs.parts, ...besides] };
+  }
+
+  /** The most images whose step fits into the device's memory, by plans of steps that are not done. */
+  #largestBatch(x: StepImages, labels: Tensor): number {
+    const fits = (images: number) => {
+      const of = ({ shape, dtype }: Tensor) =>
+        emptyTensor([images, ...shape.slice(1)], dtype, this.device);
+      const fewer = x instanceof Tensor ? of(x) : { ...x, indices: of(x.indices) };
+      const step = traceStep(this.model, this.optimizer, fewer, of(labels));
+      const needs = this.#withBesides(backendOf(this.device).compile!(step).needs!());
+      return bytesOf(needs) <= needs.freeBytes;
+    };
+    let [most, tooMany] = [0, labels.shape[0]];
+    while (tooMany - most > 1) {
+      const middle = (most + tooMany) >> 1;
+      if (fits(middle)) most = middle;
+      else tooMany = middle;
+    }
+    return most;
   }
 
   /**
@@ -178,8 +246,10 @@ export class TrainingStep {
     private readonly model: Module,
     private readonly optimizer: Optimizer,
     device: Device,
+    /** What the device is to have room for after the first step, if it has memory of its own. */
+    later?: MemoryNeeds["parts"][number],
   ) {
-    this.#steps = new Steps(model, optimizer, device);
+    this.#steps = new Steps(model, optimizer, device, later && [later]);
   }
 
   /** Why steps run operation by operation; null where they run as programs. */
