@@ -31,6 +31,7 @@ const project: DefaultTheme.SidebarItem = {
     { text: "Traceability", link: "/reports/traceability" },
     { text: "In the editor", link: "/editor" },
     { text: "Training speed", link: "/bench" },
+    { text: "On a GPU", link: "/gpu" },
     { text: "Files", link: "/files" },
     { text: "Fidelity to PyTorch", link: "/fidelity" },
     { text: "Experiment: batch normalisation", link: "/experiments/batch-norm" },
