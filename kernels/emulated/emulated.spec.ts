@@ -86,7 +86,8 @@ const slips: Readonly<Record<string, Slip>> = {
   loadTooManyBytes: { says: /: deadlock, .* wait in mbarrier.try_wait at faults.cu/, seen: always },
   barrierNotSeen: { says: raceOrEarly, where: "mbar_wait(&landed", seen: [reverse] },
   loadTooEarly: {
-    says: /: deadlock, .* wait in mbarrier.try_wait|race: an asynchronous load writes/,
+    // The next load is seen when it lands, or by who still reads what it has overwritten.
+    says: /: deadlock, .* wait in mbarrier.try_wait|race: an asynchronous load writes|which an asynchronous load wrote/,
     seen: always,
   },
   productNoFence: {

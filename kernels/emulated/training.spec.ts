@@ -105,7 +105,7 @@ describe("training on the emulated device", function () {
     assert(loadKernels(convnotes, {}).available);
     const model = convnotes.modelNamed("lenet").create();
     const before = [...model.stateDict()].map(([, t]) => [...t.data]);
-    model.to("emulated").to("cpu");
+    model.to("emulated").to("reference").to("emulated").to("cpu");
     assert.deepEqual(
       [...model.stateDict()].map(([, t]) => [...t.data]),
       before,
