@@ -81,23 +81,7 @@ class Runner {
   ) {}
 
   async #answer(): Promise<unknown> {
-    return new Promise((resolve) => {
-      this.#lines.once("line", (line) => resolve(JSON.parse(line)));
-      this.#child.once("error", () =>
-        refuse(
-          `${this.title}: there is no ${this.command}; name Python with --python V/bin/python`,
-        ),
-      );
-      this.#child.once("close", () => {
-        // A stack trace may quote a whole library in one line.
-        const words = this.#complaints.trim().split("\n");
-        const last = words.findLast((line) => /^\S*Error/.test(line)) ?? words[words.length - 1];
-        const install = /No module named/.test(last)
-          ? " (python3 -m venv V && V/bin/pip install torch numpy, then --python V/bin/python)"
-          : "";
-        refuse(`${this.title} ended without an answer: ${last.slice(0, 400)}${install}`);
-      });
-    });
+    return new Promise((resolve) => this.#lines.once("line", (line) => resolve(JSON.parse(line))));
   }
 
   async begin(): Promise<void> {
@@ -105,6 +89,20 @@ class Runner {
     this.#child = spawn(this.command, this.args, { stdio: "pipe", env });
     this.#lines = createInterface({ input: this.#child.stdout! });
     this.#child.stderr!.on("data", (words: Buffer) => (this.#complaints += words.toString()));
+    this.#child.once("error", () =>
+      refuse(`${this.title}: there is no ${this.command}; name Python with --python V/bin/python`),
+    );
+    this.#child.once("close", () => {
+      // The last answer is its peak memory.
+      if (this.peakBytes > 0) return;
+      // A stack trace may quote a whole library in one line.
+      const words = this.#complaints.trim().split("\n");
+      const last = words.findLast((line) => /^\S*Error/.test(line)) ?? words[words.length - 1];
+      const install = /No module named/.test(last)
+        ? " (python3 -m venv V && V/bin/pip install torch numpy, then --python V/bin/python)"
+        : "";
+      refuse(`${this.title} ended without an answer: ${last.slice(0, 400)}${install}`);
+    });
     const { loss, setting = "" } = (await this.#answer()) as { loss: number; setting?: string };
     this.loss = loss;
     this.setting = setting;
