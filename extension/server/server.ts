@@ -11,7 +11,7 @@ import {
   TextDocumentSyncKind,
 } from "vscode-languageserver";
 import { TextDocument } from "vscode-languageserver-textdocument";
-import type { Analysis, FrontEnd, Neighbour } from "convnotes/pytorch";
+import type { Analysis, Document, FrontEnd, Neighbour } from "convnotes/pytorch";
 import type { Calculator, Outputs } from "./calculator.js";
 import {
   codeActions,
@@ -76,6 +76,9 @@ function settingsOf(value: unknown): Settings {
 /** Long enough for a typist, short enough for a reader. Units: ms. */
 const PAUSE_MS = 15;
 
+/** How often, and how far apart. Units of the second: ms. */
+const [REHEARSALS, REST_MS] = [12, 60];
+
 /** A program is not run for each key. Units: ms. */
 const PAUSE_TO_RUN_MS = 250;
 
@@ -134,13 +137,35 @@ export function serve(connection: Connection, host: Host): void {
       void traced(sheet);
       return;
     }
+    const analysis = analysisOf(source, frontEnd);
+    take(sheet, analysis);
+    if (analysis.networks.length > 0) rehearse();
+  }
+
+  function analysisOf(source: Document, front: FrontEnd): Analysis {
     const chosen = inputs.get(source.file);
-    const analysis = frontEnd.analyse(source, {
+    return front.analyse(source, {
       neighbour: host.neighboursOf(source.file),
       batch: settings.batchSize,
       ...(chosen && { inputs: chosen }),
     });
-    take(sheet, analysis);
+  }
+
+  let rehearsals = REHEARSALS;
+  let rehearsing = false;
+
+  /** Code that has seldom run is slow. What is open is analysed anew while its reader reads. */
+  function rehearse(): void {
+    if (rehearsing || rehearsals === 0) return;
+    rehearsing = true;
+    setTimeout(() => {
+      rehearsing = false;
+      rehearsals--;
+      const source = [...results.values()].at(-1)?.sheet.source;
+      if (timers.size === 0 && frontEnd && source && source.language !== "typescript")
+        analysisOf(source, frontEnd);
+      rehearse();
+    }, REST_MS);
   }
 
   /** From now on this is what is known of the sheet. */

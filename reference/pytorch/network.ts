@@ -342,7 +342,10 @@ export function printedOf(
   room = { left: 4000 },
 ): string {
   if (--room.left < 0 || depth > 20) return "…";
-  const name = module.cls.name;
+  const { name } = module.cls;
+  // Most are layers of the library, which hold nothing that prints.
+  if (module.cls.file === null && module.attributes.size === 0 && !module.layer?.inner)
+    return `${name}(${module.layer?.extra ?? ""})`;
   if (module.cls.find("__repr__") instanceof Fn) return run.text(module);
   const own = module.cls.find("extra_repr");
   const described =
