@@ -51,7 +51,8 @@ GPU_KERNEL(ELEMENT_THREADS) adapt(GPU_LARGE(Many<Adaption>) many) {
   readFour(t, t.in[3], i, square);
 #pragma unroll
   for (int k = 0; k < 4; k++) {
-    const float gradient = fmaf(a.pull, p[k], g[k]);
+    // Without decay an infinite parameter leaves its moments alone.
+    const float gradient = a.pull == 0 ? g[k] : fmaf(a.pull, p[k], g[k]);
     mean[k] = fmaf(a.fresh1, gradient - mean[k], mean[k]);
     square[k] = fmaf(a.keep2, square[k], a.fresh2 * gradient * gradient);
     const float divisor = sqrtf(square[k]) / corrections.root + a.eps;

@@ -37,7 +37,8 @@ GPU_KERNEL(ELEMENT_THREADS) descend(GPU_LARGE(Many<Descent>) many) {
   if (d.momentum && !starts) readFour(t, t.in[2], i, sum);
 #pragma unroll
   for (int k = 0; k < 4; k++) {
-    const float gradient = fmaf(d.decay, p[k], g[k]);
+    // Without decay an infinite parameter leaves the gradient alone.
+    const float gradient = d.decay == 0 ? g[k] : fmaf(d.decay, p[k], g[k]);
     float direction = gradient;
     if (d.momentum) {
       sum[k] = starts ? gradient : fmaf(d.keep, sum[k], d.fresh * gradient);
