@@ -13,7 +13,7 @@ import { law as conv2d, tileCases } from "../../spec/ops/conv2d.law.js";
 import { float32 } from "../../spec/rounding.js";
 import { type Case, dataOf, type Values } from "../../spec/values.js";
 import { instructionSets, restoreKernels } from "../check/guarded.js";
-import { execute, judge } from "../check/judge.js";
+import { execute, executeOn, judge } from "../check/judge.js";
 import { loadKernels } from "../backend.js";
 import type { Plan } from "./plan.js";
 
@@ -172,6 +172,22 @@ for (const isa of instructionSets())
 
     it("conv2d in tiles leaves what is not finite where the formula has it", () =>
       inTiles(withSomeInfinite(tileCases(integers)), true));
+
+    for (const taps of [3, 5])
+      it(`conv2d in tiles of ${taps} × ${taps} equals the reference where there are many strips`, () => {
+        const c: Case = {
+          inputs: [numbers(18, 5, 41, 23), numbers(15, 5, taps, taps), numbers(15)],
+          ...{ options: { padding: taps >> 1 }, dy: numbers(18, 15, 41, 23) },
+        };
+        const actual = executeAsProgram(conv2d, c);
+        const expected = executeOn("reference")(conv2d, c);
+        const numbersOf = ({ outputs, gradients }: typeof expected) =>
+          [...outputs, ...gradients.map(({ value }) => value)].map((v) => v!.data);
+        numbersOf(expected).forEach((data, k) => {
+          const wrong = numbersOf(actual)[k].findIndex((v, i) => v !== data[i]);
+          assert.equal(wrong, -1, `element ${wrong} of number ${k}`);
+        });
+      });
 
     it("ran the kernels that only programs run", () => {
       for (const name of ["conv2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"]) {
