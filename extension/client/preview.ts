@@ -1,7 +1,7 @@
 // # VS Code's Markdown preview
 //
 // VS Code asks for the plugin at once, the parser takes a moment: what was rendered without it is rendered
-// again.
+// again. A preview that is still opening does not hear of that, so it is said until it does.
 
 import type MarkdownIt from "markdown-it";
 import type { FrontEnd } from "convnotes/pytorch";
@@ -11,8 +11,13 @@ import { convnotesPlugin } from "../preview/plugin.js";
 /** Documents beyond this get no tables. Units: UTF-16 code units. */
 const LARGEST = 1_000_000;
 
+/** How often previews are asked to render again, the longer apart the later. */
+const MOST_REFRESHES = 10;
+
 export function previewPlugin(context: vscode.ExtensionContext): (md: MarkdownIt) => MarkdownIt {
-  const parser: { frontEnd: FrontEnd | null; asked: boolean } = { frontEnd: null, asked: false };
+  const parser: { frontEnd: FrontEnd | null; asked: boolean; used: boolean } = {
+    ...{ frontEnd: null, asked: false, used: false },
+  };
   const load = async () => {
     const wasm = (name: string) =>
       vscode.workspace.fs.readFile(
@@ -24,7 +29,10 @@ export function previewPlugin(context: vscode.ExtensionContext): (md: MarkdownIt
       runtime: await wasm("web-tree-sitter"),
       python: await wasm("tree-sitter-python"),
     });
-    await vscode.commands.executeCommand("markdown.preview.refresh");
+    for (let i = 1; i <= MOST_REFRESHES && !parser.used; i++) {
+      await vscode.commands.executeCommand("markdown.preview.refresh");
+      await new Promise((later) => setTimeout(later, 100 * i));
+    }
   };
   const analyse = (text: string) => {
     if (!vscode.workspace.getConfiguration("convnotes").get<boolean>("preview", true)) return null;
@@ -33,7 +41,9 @@ export function previewPlugin(context: vscode.ExtensionContext): (md: MarkdownIt
       parser.asked = true;
       load().catch((error: unknown) => console.error("convnotes: no tables in previews:", error));
     }
-    return parser.frontEnd?.analyse({ file: "preview", language: "markdown", text }) ?? null;
+    if (parser.frontEnd === null) return null;
+    parser.used = true;
+    return parser.frontEnd.analyse({ file: "preview", language: "markdown", text });
   };
   return (md) => convnotesPlugin(md, { analyse });
 }

@@ -43,6 +43,8 @@ export class Editor {
       },
     );
     this.#connection.listen();
+    // Whoever waits for an answer is told that none will come.
+    this.#process.once("exit", () => this.#connection.dispose());
   }
 
   async begin(locale = "en", options: ClientOptions = {}): Promise<void> {
@@ -119,8 +121,6 @@ export class Editor {
     const exit = new Promise<number | null>((resolve) => this.#process.once("exit", resolve));
     await this.ask("shutdown", {});
     await this.tell("exit", {});
-    const code = await exit;
-    this.#connection.dispose();
-    return code;
+    return exit;
   }
 }

@@ -9,7 +9,7 @@ import { runInThisContext } from "node:vm";
 import type * as esbuild from "esbuild";
 import { ownFolder } from "../files.js";
 import type { Ground } from "./look.js";
-import type { Traced, TraceQuestion } from "./question.js";
+import { BEGUN, type Traced, type TraceQuestion } from "./question.js";
 import { declaredNames } from "./scan.js";
 
 const bundleName = "convnotes-trace.cjs";
@@ -105,6 +105,7 @@ async function answer(question: TraceQuestion): Promise<Traced> {
     placeOf: (error) => places.of(error),
   });
   const first = begin();
+  process.send!(BEGUN);
   const traced = first.look(
     question,
     ground(() => first.load()),

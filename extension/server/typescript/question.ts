@@ -33,3 +33,6 @@ export interface Traced {
   /** Whether the file could not be read as it stands, as while it is typed. */
   readonly unfinished?: boolean;
 }
+
+/** What the process says before it runs the file, where it has come so far. */
+export const BEGUN = "begun";

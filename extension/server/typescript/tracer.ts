@@ -6,10 +6,13 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { dirname, join } from "node:path";
 import { ownFolder } from "../files.js";
-import type { Traced, TraceQuestion } from "./question.js";
+import { BEGUN, type Traced, type TraceQuestion } from "./question.js";
 
-/** What a file may take: to be looked at, and to compute its outputs. Units: ms. */
-const [LOOK_MS, COMPUTE_MS] = [10_000, 180_000];
+/**
+ * How long it may take until the file begins, which on a busy machine is long; and what the file itself may take:
+ * to be looked at, and to compute its outputs. Units: ms.
+ */
+const [BEGIN_MS, LOOK_MS, COMPUTE_MS] = [60_000, 10_000, 180_000];
 
 /** Units: MB. */
 const MEMORY_MB = 2048;
@@ -37,11 +40,17 @@ export function trace(question: TraceQuestion): Promise<Traced | null> {
       const finding = { severity: "note", code: "unknown", message, range, related: [] } as const;
       return { networks: [], findings: [finding] };
     };
-    const timer = setTimeout(() => {
-      resolve(failed(`it runs for more than ${limit / 1000} seconds; its models are not shown`));
+    const giveUp = (why: string, ms: number) => () => {
+      resolve(failed(`${why} ${ms / 1000} seconds; its models are not shown`));
       end(child);
-    }, limit);
-    child.once("message", (traced) => resolve(traced as Traced));
+    };
+    let timer = setTimeout(giveUp("it does not begin within", BEGIN_MS), BEGIN_MS);
+    child.once("message", (begun) => {
+      clearTimeout(timer);
+      if (begun !== BEGUN) return resolve(begun as Traced);
+      timer = setTimeout(giveUp("it runs for more than", limit), limit);
+      child.once("message", (traced) => resolve(traced as Traced));
+    });
     child.once("error", (error) => resolve(failed(error.message)));
     child.once("exit", (_, signal) => {
       clearTimeout(timer);
