@@ -9,6 +9,7 @@ import { reshape } from "./ops/reshape.js";
 import { sum } from "./ops/sum.js";
 import { sameShape, type Shape, showShape, strides, type Tensor } from "./tensor.js";
 import { walk } from "./walk.js";
+import { say } from "./words.js";
 
 /** The common shape. Throws: ShapeError when two sizes differ and neither is 1. */
 export function broadcastShape(a: Shape, b: Shape): number[] {
@@ -17,8 +18,8 @@ export function broadcastShape(a: Shape, b: Shape): number[] {
     const [p, q] = [a[a.length - axes + i] ?? 1, b[b.length - axes + i] ?? 1];
     if (p !== q && p !== 1 && q !== 1)
       throw new ShapeError(
-        `shapes ${showShape(a)} and ${showShape(b)} do not go together: ` +
-          `axis ${i - axes} has sizes ${p} and ${q}, which must be equal or one of them 1`,
+        say`shapes ${showShape(a)} and ${showShape(b)} do not go together: axis ${i - axes} has
+          sizes ${p} and ${q}, which must be equal or one of them 1`,
         "other",
         p,
         q,

@@ -18,6 +18,7 @@ import {
   Tensor,
   type TensorData,
 } from "./tensor.js";
+import { say } from "./words.js";
 
 export interface TensorOptions {
   /** Default: `float32`. */
@@ -32,7 +33,7 @@ export interface TensorOptions {
 export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
   for (const d of shape)
     if (!Number.isInteger(d) || d < 0)
-      throw new ShapeError(`sizes must be whole numbers of at least 0, got ${showShape(shape)}`);
+      throw new ShapeError(say`sizes must be whole numbers of at least 0, got ${showShape(shape)}`);
   const { dtype = "float32", device = defaultDevice(), requiresGrad = false } = options;
   const result = emptyTensor(shape, dtype, device);
   result.requiresGrad = requiresGrad;
@@ -55,7 +56,7 @@ export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => full(
  */
 export function fromData(data: TensorData, shape: Shape = [data.length], device?: Device): Tensor {
   if (sizeOf(shape) !== data.length)
-    throw new ShapeError(`${data.length} numbers do not fill a tensor of ${showShape(shape)}`);
+    throw new ShapeError(say`${data.length} numbers do not fill a tensor of ${showShape(shape)}`);
   const dtype: DType =
     data instanceof Float32Array
       ? "float32"
@@ -86,8 +87,8 @@ export function tensor(numbers: NestedNumbers, options: TensorOptions = {}): Ten
     const size = typeof level === "number" ? undefined : level.length;
     if (size !== shape[axis])
       throw new ShapeError(
-        `tensor: along axis ${axis} expected ${shape[axis] ?? "a number"}, got ` +
-          (size === undefined ? "a number" : `a row of ${size}`),
+        say`tensor: along axis ${axis} expected ${shape[axis] ?? say`a number`}, got
+          ${size === undefined ? say`a number` : say`a row of ${size}`}`,
       );
     if (typeof level === "number") flat.push(level);
     else for (const inner of level) read(inner, axis + 1);

@@ -4,11 +4,14 @@
 // mend it. Two helpers keep that promise cheap: an error class that an editor can act on, and
 // the search for the name that was probably meant.
 
+import { type Said, say, spoken } from "./words.js";
+
 /**
  * Sizes that do not fit together.
  *
  * The operation that refuses prefixes its own name to the message, and each module on the way
- * out prefixes its path once, so that a reader sees `classification.0 (Linear): linear: …`.
+ * out prefixes its path once, so that a reader sees `classification.0 (Linear): linear: …`; what
+ * is `said` stays without them.
  * `argument`, `expected` and `actual` are for programs: the editor underlines the argument and
  * offers the expected number.
  */
@@ -19,13 +22,17 @@ export class ShapeError extends RangeError {
   /** The path of the module inside which it happened, such as `classification.0`. */
   path?: string;
 
+  readonly said: Said;
+
   constructor(
-    message: string,
+    refusal: Said | string,
     readonly argument?: string,
     readonly expected?: number,
     readonly actual?: number,
   ) {
-    super(message);
+    const said = typeof refusal === "string" ? say`${refusal}` : refusal;
+    super(spoken(said));
+    this.said = said;
   }
 }
 

@@ -4,6 +4,7 @@
 // modules, optimisers, models, and readers that need no file system.
 
 export * from "./errors.js";
+export * from "./words.js";
 export * from "./tensor.js";
 export * from "./backend.js";
 export * from "./random.js";

@@ -15,6 +15,7 @@ import { ShapeError } from "./errors.js";
 import { gradEnabled, record } from "./tape.js";
 import { emptyTensor, isFloat, sameShape, showShape, Tensor } from "./tensor.js";
 import type { Device, DType, Shape } from "./tensor.js";
+import { either, type Said, say } from "./words.js";
 
 // ## Names of inputs
 //
@@ -409,16 +410,16 @@ function checkTypes<I extends readonly string[], R extends readonly string[], O>
 export function expectAxes(name: string, shape: Shape, ...allowed: number[]): void {
   if (!allowed.includes(shape.length))
     throw new ShapeError(
-      `${name} must have ${allowed.join(" or ")} axes, got ${shape.length}: ${showShape(shape)}`,
+      say`${name} must have ${either(allowed)} axes, got ${shape.length}: ${showShape(shape)}`,
       name,
     );
 }
 
 /** Throws a ShapeError unless `shape` is `expected`; `because` says where `expected` is from. */
-export function expectShape(name: string, shape: Shape, expected: Shape, because: string): void {
+export function expectShape(name: string, shape: Shape, expected: Shape, because: Said): void {
   if (!sameShape(shape, expected))
     throw new ShapeError(
-      `${name} has shape ${showShape(shape)}, expected ${showShape(expected)} (${because})`,
+      say`${name} has shape ${showShape(shape)}, expected ${showShape(expected)} (${because})`,
       name,
     );
 }

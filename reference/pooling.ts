@@ -8,6 +8,7 @@ import { ShapeError } from "./errors.js";
 import { expectAxes } from "./op.js";
 import { type Shape, showShape } from "./tensor.js";
 import { outputSize, windowOf, type WindowOptions } from "./window.js";
+import { say } from "./words.js";
 
 /**
  * `[N, C, H, W]` → `[N, C, H', W']`.
@@ -21,8 +22,8 @@ export function poolShape(input: Shape, options: WindowOptions): number[] {
     const [padding, kernel] = [window.padding[axis], window.kernel[axis]];
     if (2 * padding > kernel)
       throw new ShapeError(
-        `padding ${padding} exceeds half of kernelSize ${kernel}, ` +
-          `so a window could see no pixel (input ${showShape(input)})`,
+        say`padding ${padding} exceeds half of kernelSize ${kernel}, so a window could see no pixel
+          (input ${showShape(input)})`,
         "padding",
       );
   }

@@ -6,6 +6,7 @@
 import { ShapeError } from "./errors.js";
 import { type Shape, showShape, strides } from "./tensor.js";
 import { walk } from "./walk.js";
+import { say } from "./words.js";
 
 interface Axes {
   readonly dim?: number | readonly number[];
@@ -16,8 +17,8 @@ interface Axes {
 export function axisOf(shape: Shape, dim: number): number {
   if (!Number.isInteger(dim) || dim < -shape.length || dim >= shape.length)
     throw new ShapeError(
-      `axis ${dim} does not exist in ${showShape(shape)}; ` +
-        `allowed are ${-shape.length} to ${shape.length - 1}`,
+      say`axis ${dim} does not exist in ${showShape(shape)}; allowed are ${-shape.length} to
+        ${shape.length - 1}`,
       "dim",
     );
   return dim < 0 ? shape.length + dim : dim;
@@ -28,7 +29,7 @@ export function axesOf(shape: Shape, { dim }: Axes): number[] {
   if (dim === undefined) return shape.map((_, i) => i);
   const axes = (typeof dim === "number" ? [dim] : dim).map((d) => axisOf(shape, d));
   if (new Set(axes).size < axes.length)
-    throw new ShapeError(`an axis is named twice in ${showShape(axes)}`, "dim");
+    throw new ShapeError(say`an axis is named twice in ${showShape(axes)}`, "dim");
   return axes.sort((a, b) => a - b);
 }
 
@@ -43,7 +44,7 @@ export function expectElements(shape: Shape, axes: readonly number[]): void {
   const empty = axes.find((axis) => shape[axis] === 0);
   if (empty !== undefined)
     throw new ShapeError(
-      `there is no largest of no elements: axis ${empty} of ${showShape(shape)} is empty`,
+      say`there is no largest of no elements: axis ${empty} of ${showShape(shape)} is empty`,
       "input",
     );
 }

@@ -12,6 +12,7 @@
 
 import { ShapeError } from "./errors.js";
 import { emptyTensor, sameShape, showShape, type GradientNode, type Tensor } from "./tensor.js";
+import { say } from "./words.js";
 
 // ## Whether to record
 
@@ -51,15 +52,15 @@ class Node implements GradientNode {
     if (gradient === undefined) {
       if (root.size !== 1)
         throw new ShapeError(
-          `backward: a tensor of shape ${showShape(root.shape)} needs its gradient as an ` +
-            `argument; only a single value has 1 as its obvious gradient`,
+          say`backward: a tensor of shape ${showShape(root.shape)} needs its gradient as an
+            argument; only a single value has 1 as its obvious gradient`,
         );
       gradient = emptyTensor(root.shape, root.dtype, root.device).fill_(1);
     }
     if (!sameShape(root.shape, gradient.shape))
       throw new ShapeError(
-        `backward: the gradient has shape ${showShape(gradient.shape)}, ` +
-          `the tensor ${showShape(root.shape)}`,
+        say`backward: the gradient has shape ${showShape(gradient.shape)}, the tensor
+          ${showShape(root.shape)}`,
       );
     noGrad(() => sweep(root, gradient, retainGraph));
   }

@@ -13,6 +13,7 @@
 
 import { ShapeError } from "./errors.js";
 import type { Shape } from "./tensor.js";
+import { say } from "./words.js";
 
 /** One number for both axes, or `[rows, columns]`. */
 export type Pair = number | readonly [number, number];
@@ -43,7 +44,7 @@ export interface Window {
   readonly ceilMode: boolean;
 }
 
-const axisNames = ["height", "width"] as const;
+const axisNames = [say`height`, say`width`] as const;
 
 /**
  * Fills in the defaults and refuses what cannot be a window.
@@ -59,7 +60,10 @@ export function windowOf(options: WindowOptions): Window {
   ) => {
     for (const v of pair(value))
       if (!Number.isInteger(v) || v < least)
-        throw new ShapeError(`${name} must be a whole number of at least ${least}, got ${v}`, name);
+        throw new ShapeError(
+          say`${name} must be a whole number of at least ${least}, got ${v}`,
+          name,
+        );
     return pair(value);
   };
   const kernel = read("kernelSize", options.kernelSize, 1);
@@ -89,9 +93,9 @@ export function outputSize(input: readonly [number, number], w: Window): [number
     const room = size + 2 * p - d * (k - 1) - 1;
     if (room < 0)
       throw new ShapeError(
-        `kernelSize ${k}${d > 1 ? ` with dilation ${d}` : ""} spans ${d * (k - 1) + 1} pixels, ` +
-          `but the ${axisNames[axis]} is ${size}${p > 0 ? ` + 2·${p} of padding` : ""}; ` +
-          `use a smaller kernel, more padding or a larger image`,
+        say`kernelSize ${k}${d > 1 ? say` with dilation ${d}` : ""} spans ${d * (k - 1) + 1} pixels,
+          but the ${axisNames[axis]} is ${size}${p > 0 ? say` + 2·${p} of padding` : ""}; use a smaller
+          kernel, more padding or a larger image`,
         "kernelSize",
       );
     if (!w.ceilMode) return Math.floor(room / s) + 1;

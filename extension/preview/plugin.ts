@@ -4,7 +4,7 @@
 // network stands its layer table; the notes' statements become sections that links by label reach.
 
 import { container } from "@mdit/plugin-container";
-import type { Analysis, Network } from "convnotes/pytorch";
+import { type Analysis, type Network, spoken } from "convnotes/pytorch";
 import type MarkdownIt from "markdown-it";
 
 export interface PluginOptions {
@@ -102,7 +102,8 @@ function networkTable(network: Network, escape: (text: string) => string): strin
     return `<tr>${place}${cell(parameters, "number")}${cell(products, "number")}</tr>`;
   });
   const head = ["", "", shape(input.shape), "parameters", "multiply-adds"];
-  const failure = failed === null ? "" : `<p class="failed">${escape(failed.message)}</p>\n`;
+  const failure =
+    failed === null ? "" : `<p class="failed">${escape(spoken(failed.message))}</p>\n`;
   return (
     `<details class="convnotes-network" open>\n<summary><code>${escape(name)}</code> ` +
     `${count(totals.parameters)} parameters · ${count(totals.multiplyAdds)} multiply-adds</summary>\n` +

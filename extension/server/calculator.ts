@@ -4,6 +4,7 @@
 // one question after the other. A question about a network that is being computed for an older text
 // takes its place.
 
+import { type Said, say } from "convnotes";
 import type { NetworkOutputs, NoOutputs, OutputsQuestion } from "./outputs.js";
 
 /** A worker, of whatever kind. */
@@ -40,7 +41,7 @@ export class Calculator {
     const same = (job: Job | null) =>
       job?.question.document.file === question.document.file &&
       job.question.network === question.network;
-    const replaced = { unavailable: "the source has changed" };
+    const replaced = { unavailable: say`the source has changed` };
     for (const job of this.#queue.filter(same)) {
       this.#queue.splice(this.#queue.indexOf(job), 1);
       job.answer(replaced);
@@ -54,7 +55,7 @@ export class Calculator {
 
   stop(): void {
     this.#queue.splice(0);
-    this.#giveUp("the server has ended");
+    this.#giveUp(say`the server has ended`);
   }
 
   #next(): void {
@@ -67,12 +68,12 @@ export class Calculator {
       this.#worker = worker;
       worker.listen((outputs) => {
         if (this.#worker !== worker) return;
-        if (outputs === null) this.#giveUp("its computation broke off");
+        if (outputs === null) this.#giveUp(say`its computation broke off`);
         else this.#done(outputs);
       });
     }
     this.#timer = setTimeout(
-      () => this.#giveUp(`it takes more than ${PATIENCE_MS / 1000} seconds`),
+      () => this.#giveUp(say`it takes more than ${PATIENCE_MS / 1000} seconds`),
       PATIENCE_MS,
     );
     this.#worker.ask(job.question);
@@ -85,7 +86,7 @@ export class Calculator {
     this.#next();
   }
 
-  #giveUp(why: string): void {
+  #giveUp(why: Said): void {
     this.#worker?.stop();
     this.#worker = null;
     this.#done({ unavailable: why });

@@ -21,10 +21,12 @@ import type { Analysis, Dim, Finding, Network, SourceRange } from "convnotes/pyt
 import type { NetworkView } from "./protocol.js";
 import {
   hintText,
+  inLanguage,
   inputText,
   type Language,
   layerMarkdown,
   layerTitle,
+  moreText,
   networkText,
   shapeText,
 } from "./show.js";
@@ -108,7 +110,7 @@ export function hover(
     const parts = [layerTitle(call), output, layerMarkdown(call, language), statement];
     return parts.filter((part) => part !== "").join("\n\n");
   });
-  if (layers.length > MOST_SHOWN) shown.push(`… ${layers.length - MOST_SHOWN} more`);
+  if (layers.length > MOST_SHOWN) shown.push(moreText(layers.length - MOST_SHOWN, language));
   const where = sheet.rangeOf(layers[0].place);
   return {
     contents: { kind: MarkupKind.Markdown, value: shown.join("\n\n---\n\n") },
@@ -162,7 +164,7 @@ export function networkViews(
     place: sheet.rangeOf(network.range),
     input: inputText(network, language),
     totals: networkText(network, batch, language),
-    failed: network.failed?.message ?? null,
+    failed: network.failed && inLanguage(network.failed.message, language),
     layers: network.calls.map((call) => ({
       path: call.path,
       className: call.className,
@@ -186,6 +188,7 @@ export function diagnostics(
   sheet: Sheet,
   analysis: Analysis,
   notes: boolean,
+  language: Language,
 ): Map<string, Diagnostic[]> {
   const all = new Map<string, Diagnostic[]>(sheet.documents.map(({ uri }) => [uri, []]));
   for (const finding of analysis.findings) {
@@ -197,10 +200,11 @@ export function diagnostics(
       severity: severities[finding.severity],
       code: finding.code,
       source: "convnotes",
-      message: finding.message,
+      message: inLanguage(finding.message, language),
       relatedInformation: finding.related.flatMap(({ range, message }) => {
         const place = sheet.rangeOf(range);
-        return place ? [{ location: { uri: place.uri, range: place.range }, message }] : [];
+        const location = place && { uri: place.uri, range: place.range };
+        return location ? [{ location, message: inLanguage(message, language) }] : [];
       }),
     });
   }
@@ -213,6 +217,7 @@ export function codeActions(
   analysis: Analysis,
   uri: string,
   range: Range,
+  language: Language,
 ): CodeAction[] {
   const touches = (finding: Finding) => {
     const where = sheet.rangeOf(finding.range);
@@ -231,6 +236,7 @@ export function codeActions(
       (changes[where.uri] ??= []).push({ range: where.range, newText: text });
     }
     const kind = CodeActionKind.QuickFix;
-    return [{ title: fix.title, kind, isPreferred: true, edit: { changes } }];
+    const title = inLanguage(fix.title, language);
+    return [{ title, kind, isPreferred: true, edit: { changes } }];
   });
 }

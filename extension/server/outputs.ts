@@ -12,6 +12,9 @@ import {
   noGrad,
   type nn,
   resize,
+  type Said,
+  saidBy,
+  say,
   type Tensor,
   toTensor,
 } from "convnotes";
@@ -57,19 +60,20 @@ export interface LayerOutputs {
   readonly picture: Picture;
 }
 
-export interface NetworkOutputs {
+/** `Words` is text, where they have been put into the reader's language. */
+export interface NetworkOutputs<Words = Said> {
   readonly layers: readonly LayerOutputs[];
   readonly input: Picture;
   /** `initial weights, seed 0` or the name of a file. */
-  readonly weights: string;
+  readonly weights: Words;
   /** Why the weights beside the source were not taken. */
-  readonly refused?: string;
-  readonly image: string;
+  readonly refused?: Words;
+  readonly image: Words;
 }
 
 /** What could not be computed, and why. */
-export interface NoOutputs {
-  readonly unavailable: string;
+export interface NoOutputs<Words = Said> {
+  readonly unavailable: Words;
 }
 
 /** More than this would take too long. Units: multiply-adds of one image. */
@@ -90,18 +94,20 @@ export function outputsOf(
     const inputs = input && { inputs: new Map([[name, input]]) };
     const { networks } = frontEnd.analyse(document, { neighbour, batch: 1, ...inputs });
     const network = networks.find((n) => n.name === name);
-    if (network === undefined) return { unavailable: `there is no network ${name}` };
+    if (network === undefined) return { unavailable: say`there is no network ${name}` };
     if (network.failed) return { unavailable: network.failed.message };
     if (network.totals.multiplyAdds > MOST_WORK)
-      return { unavailable: `${network.totals.multiplyAdds} multiply-adds take too long here` };
+      return {
+        unavailable: say`${network.totals.multiplyAdds} multiply-adds take too long here`,
+      };
     const sizes = network.input.shape.slice(1).map(Number);
     if (sizes.length === 0 || sizes.some((d) => !Number.isInteger(d)))
-      return { unavailable: "its input is not known" };
+      return { unavailable: say`its input is not known` };
     const model = network.build(SEED);
     if ("unavailable" in model) return model;
     return outputsOfModel(network, model, question.image ?? 0, weights);
   } catch (error) {
-    return { unavailable: error instanceof Error ? error.message : String(error) };
+    return { unavailable: saidBy(error) };
   }
 }
 
@@ -129,13 +135,13 @@ export function outputsOfModel(
   });
   return {
     ...{ layers, input: input.picture, image: input.image },
-    weights: weights && taken === null ? weights.name : `initial weights, seed ${SEED}`,
-    ...(typeof taken === "string" && { refused: taken }),
+    weights: weights && taken === null ? say`${weights.name}` : say`initial weights, seed ${SEED}`,
+    ...(taken && { refused: taken }),
   };
 }
 
 /** Null, or why the weights do not fit. */
-function load(model: nn.Module, { name, bytes }: WeightsFile): string | null {
+function load(model: nn.Module, { name, bytes }: WeightsFile): Said | null {
   try {
     const stored = listTensors(bytesSource(bytes, name)).tensors.map(
       (t) => [t.name, fromData(t.numbers(), t.shape, "reference")] as const,
@@ -149,7 +155,7 @@ function load(model: nn.Module, { name, bytes }: WeightsFile): string | null {
     model.loadStateDict(new Map(kept));
     return null;
   } catch (error) {
-    return `${name}: ${error instanceof Error ? error.message : String(error)}`;
+    return say`${name}: ${saidBy(error)}`;
   }
 }
 
@@ -162,7 +168,7 @@ export const SAMPLES = 10;
 function inputOf(
   sizes: readonly number[],
   image: number | OwnImage,
-): { x: Tensor; picture: Picture; image: string } {
+): { x: Tensor; picture: Picture; image: Said } {
   const own = typeof image === "object" ? image : null;
   const planes = own ? planesOf(own) : null;
   // A vector is an image row by row.
@@ -183,7 +189,7 @@ function inputOf(
   return {
     x,
     picture: pictureOf([1, channels, height, width], data),
-    image: own ? own.name : `${test.classes[test.labels[chosen]]} (built-in drawing)`,
+    image: own ? say`${own.name}` : say`${test.classes[test.labels[chosen]]} (built-in drawing)`,
   };
 }
 

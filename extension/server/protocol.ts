@@ -3,8 +3,7 @@
 // What panels and trees ask the server for, over the language server protocol's connection. Plain data.
 
 import type { Range } from "vscode-languageserver";
-import type { Outputs } from "./calculator.js";
-import type { OwnImage } from "./outputs.js";
+import type { NetworkOutputs, NoOutputs, OwnImage } from "./outputs.js";
 
 /** Sent by the server whenever it has analysed a document anew. Parameters: `{ uri }`. */
 export const ANALYSED = "convnotes/analysed";
@@ -67,5 +66,5 @@ export interface OutputsRequest {
 
 export interface OutputsAnswer {
   readonly view: NetworkView;
-  readonly outputs: Outputs;
+  readonly outputs: NetworkOutputs<string> | NoOutputs<string>;
 }

@@ -101,6 +101,36 @@ describe("language server", function () {
     assert.ok((await editor.hints(uri)).includes("5 → N×6×28×28"));
   });
 
+  it("speaks Chinese where the editor does: findings, their places, fixes, and reasons", async () => {
+    const chinese = new Editor();
+    await chinese.begin("zh-cn");
+    try {
+      const uri = "file:///models/wrong.py";
+      const wrong = lenet.replace("nn.Linear(16 * 5 * 5, 120)", "nn.Linear(1024, 120)");
+      const [finding] = await chinese.open(uri, wrong);
+      assert.equal(
+        finding.message,
+        "Linear：in_features=1024，但实际传入的是 400 个特征（输入为 N×400）",
+      );
+      assert.deepEqual(
+        finding.relatedInformation!.map(({ message }) => message),
+        ["它的前一层是 Flatten", "在这里调用"],
+      );
+      const [fix] = await chinese.ask<CodeAction[]>("textDocument/codeAction", {
+        ...{ textDocument: { uri }, range: finding.range },
+        context: { diagnostics: [finding] },
+      });
+      assert.equal(fix.title, "将 in_features 改为 400");
+      const open = "file:///models/open.py";
+      const head = lenet.replace("nn.Flatten()", "timm.pool()");
+      await chinese.open(open, `import timm\n${head}`);
+      const text = await chinese.hover(open, 11, 8);
+      assert.match(text, /未知: `不支持分析 timm 包`/);
+    } finally {
+      await chinese.end();
+    }
+  });
+
   it("keeps up with typing, half-written code and all", async () => {
     const uri = "file:///models/typing.py";
     await editor.open(uri, lenet);

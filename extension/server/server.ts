@@ -11,6 +11,7 @@ import {
   TextDocumentSyncKind,
 } from "vscode-languageserver";
 import { TextDocument } from "vscode-languageserver-textdocument";
+import { say } from "convnotes";
 import type { Analysis, Document, FrontEnd, Neighbour } from "convnotes/pytorch";
 import type { Calculator, Outputs } from "./calculator.js";
 import {
@@ -33,7 +34,7 @@ import {
   type OutputsRequest,
   TRUSTED,
 } from "./protocol.js";
-import { type Language, networkMarkdown, outputMarkdown } from "./show.js";
+import { type Language, networkMarkdown, outputMarkdown, outputsText } from "./show.js";
 import { type CitedStatement, statementMarkdown } from "./statements.js";
 import { Sheet } from "./text.js";
 import { moved } from "./typescript/moved.js";
@@ -99,7 +100,7 @@ interface Analysed {
 const usesModels = (text: string): boolean =>
   /\bfrom\s+["']convnotes["']/.test(text) || /\bextends\s+(?:nn\.)?Module\b/.test(text);
 
-const notHere = () => ({ unavailable: "TypeScript is run in a process of its own" });
+const notHere = () => ({ unavailable: say`TypeScript is run in a process of its own` });
 
 /** Serves `connection` until it closes. */
 export function serve(connection: Connection, host: Host): void {
@@ -171,7 +172,7 @@ export function serve(connection: Connection, host: Host): void {
   /** From now on this is what is known of the sheet. */
   function take(sheet: Sheet, analysis: Analysis): void {
     results.set(sheet.source.file, { sheet, analysis });
-    for (const [uri, list] of diagnostics(sheet, analysis, settings.notes))
+    for (const [uri, list] of diagnostics(sheet, analysis, settings.notes, language))
       void connection.sendDiagnostics({ uri, diagnostics: list });
     if (can.refreshHints) void connection.languages.inlayHint.refresh();
     if (can.refreshLenses) connection.sendRequest("workspace/codeLens/refresh").catch(() => {});
@@ -288,7 +289,7 @@ export function serve(connection: Connection, host: Host): void {
   ): Promise<Outputs> {
     const outputs = { network, ...(image !== undefined && { image }) };
     const answer = await host.trace?.({ ...questionOf(source), outputs });
-    return answer?.outputs ?? { unavailable: "the source has changed" };
+    return answer?.outputs ?? { unavailable: say`the source has changed` };
   }
 
   /** Null when it takes longer than a reader waits. */
@@ -399,7 +400,7 @@ export function serve(connection: Connection, host: Host): void {
   });
   connection.onCodeAction(async ({ textDocument: { uri }, range }) => {
     const now = await current(uri);
-    return now ? codeActions(now.sheet, now.analysis, uri, range) : [];
+    return now ? codeActions(now.sheet, now.analysis, uri, range, language) : [];
   });
 
   connection.onRequest(NETWORKS, async ({ uri }: { uri: string }): Promise<NetworkView[]> => {
@@ -414,7 +415,8 @@ export function serve(connection: Connection, host: Host): void {
       if (now === null) return null;
       const views = networkViews(now.sheet, now.analysis, settings.batchSize, language);
       const view = views.find(({ name }) => name === network);
-      return view ? { view, outputs: await outputsFor(now, network, image) } : null;
+      if (!view) return null;
+      return { view, outputs: outputsText(await outputsFor(now, network, image), language) };
     },
   );
   connection.onNotification(TRUSTED, () => {

@@ -3,10 +3,16 @@
 // From an analysis to text: the hint behind a layer, the table under the pointer, the line above a
 // network. Nothing here knows an editor.
 
-import type { Dim, LayerCall, Network } from "convnotes/pytorch";
+import { type Dim, type LayerCall, type Network, type Said, spoken } from "convnotes/pytorch";
 import type { Outputs } from "./calculator.js";
+import { chinese } from "./chinese.js";
+import type { NetworkOutputs, NoOutputs } from "./outputs.js";
 
 export type Language = "en" | "zh";
+
+/** What the analysis says. Words that have none in the language stay English. */
+export const inLanguage = (said: Said, language: Language): string =>
+  language === "en" ? spoken(said) : spoken(said, (words) => chinese.get(words) ?? words);
 
 /** `N×6×28×28`; `?` for what is not known. */
 export const shapeText = (shape: readonly Dim[] | null): string =>
@@ -135,9 +141,14 @@ export function layerMarkdown(call: LayerCall, language: Language): string {
     "| --- | --- |",
     ...rows.map(([name, value]) => `| ${name} | ${value.replaceAll("|", "\\|")} |`),
   ];
-  if (call.unknown !== undefined) lines.push("", `${t.unknown}: ${literal(call.unknown)}`);
+  if (call.unknown !== undefined)
+    lines.push("", `${t.unknown}: ${literal(inLanguage(call.unknown, language))}`);
   return lines.join("\n");
 }
+
+/** Layers at the same place that one hover has no room for. */
+export const moreText = (n: number, language: Language): string =>
+  language === "en" ? `… ${n} more` : `……还有 ${n} 个`;
 
 /** The whole network as a Markdown table. */
 export function networkMarkdown(network: Network, language: Language): string {
@@ -165,7 +176,7 @@ export function networkMarkdown(network: Network, language: Language): string {
     `${t.parameters}: ${count(network.totals.parameters)} · ` +
       `${t.multiplyAdds}: ${count(network.totals.multiplyAdds)} · ` +
       `${t.memory}: ${bytesText(network.totals.activationBytes)}`,
-    ...(network.failed ? ["", `**${network.failed.message}**`] : []),
+    ...(network.failed ? ["", `**${inLanguage(network.failed.message, language)}**`] : []),
     "",
     "```",
     network.printed,
@@ -175,6 +186,20 @@ export function networkMarkdown(network: Network, language: Language): string {
 }
 
 // ## Outputs
+
+/** Outputs with their words in the language. */
+export function outputsText(
+  outputs: Outputs,
+  language: Language,
+): NetworkOutputs<string> | NoOutputs<string> {
+  const text = (said: Said) => inLanguage(said, language);
+  if ("unavailable" in outputs) return { unavailable: text(outputs.unavailable) };
+  const { image, weights, refused, ...rest } = outputs;
+  return {
+    ...{ ...rest, image: text(image), weights: text(weights) },
+    ...(refused && { refused: text(refused) }),
+  };
+}
 
 const number = (x: number): string =>
   x === 0 || (Math.abs(x) >= 1e-3 && Math.abs(x) < 1e5)
@@ -205,7 +230,8 @@ export function outputMarkdown(
 ): string {
   const t = words[language];
   if (outputs === null) return `_${t.computing}_`;
-  if ("unavailable" in outputs) return `_${t.noOutput}: ${literal(outputs.unavailable)}_`;
+  if ("unavailable" in outputs)
+    return `_${t.noOutput}: ${literal(inLanguage(outputs.unavailable, language))}_`;
   const layer = outputs.layers.find((l) => l.call === call);
   if (layer === undefined) return "";
   const { picture, mean, std, min, max, zeros, notFinite, histogram } = layer;
@@ -224,7 +250,7 @@ export function outputMarkdown(
     "",
     `\`${number(min)} ${bars(histogram)} ${number(max)}\``,
     "",
-    `_${outputs.image} · ${literal(outputs.weights)}_`,
-    ...(outputs.refused ? ["", `_${literal(outputs.refused)}_`] : []),
+    `_${inLanguage(outputs.image, language)} · ${literal(inLanguage(outputs.weights, language))}_`,
+    ...(outputs.refused ? ["", `_${literal(inLanguage(outputs.refused, language))}_`] : []),
   ].join("\n");
 }

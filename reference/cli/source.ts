@@ -16,6 +16,7 @@ import {
   type LayerCall,
   type Neighbour,
   type Network,
+  spoken,
 } from "../pytorch/index.js";
 import { Module } from "../nn/module.js";
 import { showBytes } from "../summary.js";
@@ -120,7 +121,9 @@ async function networkOf(name: SourceName, input?: readonly number[]): Promise<N
 export async function moduleFromSource(name: SourceName, seed: number): Promise<Module> {
   const made = (await networkOf(name)).build(seed);
   if (made instanceof Module) return made;
-  throw new Error(`${name.file}: ${name.entry ?? "the network"} cannot run: ${made.unavailable}`);
+  throw new Error(
+    `${name.file}: ${name.entry ?? "the network"} cannot run: ${spoken(made.unavailable)}`,
+  );
 }
 
 /** The notes' settings, for a network that has no recipe of its own. */
@@ -131,7 +134,7 @@ export async function recipeForSource(
 ): Promise<Recipe> {
   const chosen = resize === undefined ? undefined : [1, 1, resize, resize];
   const { name, input, output, failed } = await networkOf(source, chosen);
-  if (failed !== null) throw new Error(`${source.file}: ${failed.message}`);
+  if (failed !== null) throw new Error(`${source.file}: ${spoken(failed.message)}`);
   const [, channels, height, width] = input.shape;
   if (channels !== 1 || height !== width || output?.length !== 2 || output[1] !== 10)
     throw new UsageError(
@@ -180,7 +183,7 @@ export function tableOf({ file, text }: Document, network: Network, batch: numbe
       module: call.className,
       inputShapes: call.inputs.map((shape) => sized(shape, batch)),
       outputShape: sized(call.output, batch),
-      ...(call.unknown === undefined ? {} : { unknown: call.unknown }),
+      ...(call.unknown === undefined ? {} : { unknown: spoken(call.unknown) }),
       parameters: call.parameters,
       multiplyAdds: call.multiplyAdds,
       receptiveField: call.receptiveField,
@@ -199,7 +202,7 @@ export function tableOf({ file, text }: Document, network: Network, batch: numbe
           error: {
             file: failed.range.file,
             line: line(failed.range),
-            message: failed.message,
+            message: spoken(failed.message),
             expected: failed.expected,
             got: failed.got,
           },
@@ -240,6 +243,6 @@ export function formatNetwork(document: Document, network: Network): string {
     `multiply-adds: ${grouped(totals.multiplyAdds)}`,
     `memory: ${showBytes(totals.activationBytes)} of activations`,
     ...(totals.complete || failed !== null ? [] : ["a part of the network is not known"]),
-    ...(failed === null ? [] : [`error: ${place}: ${failed.message}`]),
+    ...(failed === null ? [] : [`error: ${place}: ${spoken(failed.message)}`]),
   ].join("\n");
 }

@@ -10,6 +10,7 @@ import { batchNorm } from "../ops/index.js";
 import { showShape, type Tensor } from "../tensor.js";
 import { Module, Parameter } from "./module.js";
 import { printedBool, printedNumber } from "./printed.js";
+import { say } from "../words.js";
 
 export interface BatchNormSettings {
   /** Added to the variance, in units of x². Default: 1e−5. */
@@ -111,7 +112,10 @@ export abstract class BatchNorm extends Module {
 export class BatchNorm1d extends BatchNorm {
   protected override checkAxes(x: Tensor): void {
     if (x.ndim !== 2 && x.ndim !== 3)
-      throw new ShapeError(`input must be [N, C] or [N, C, L], got ${showShape(x.shape)}`, "input");
+      throw new ShapeError(
+        say`input must be [N, C] or [N, C, L], got ${showShape(x.shape)}`,
+        "input",
+      );
   }
 }
 
@@ -124,6 +128,6 @@ export class BatchNorm1d extends BatchNorm {
 export class BatchNorm2d extends BatchNorm {
   protected override checkAxes(x: Tensor): void {
     if (x.ndim !== 4)
-      throw new ShapeError(`input must be [N, C, H, W], got ${showShape(x.shape)}`, "input");
+      throw new ShapeError(say`input must be [N, C, H, W], got ${showShape(x.shape)}`, "input");
   }
 }

@@ -10,6 +10,7 @@ import { type Pair, pair } from "../window.js";
 import { defaultInit_ } from "./init.js";
 import { Module, Parameter } from "./module.js";
 import { printedPair } from "./printed.js";
+import { say } from "../words.js";
 
 export interface Conv2dSettings {
   /** Pixels from one window to the next. Default: 1. */
@@ -46,8 +47,8 @@ export class Conv2d extends Module {
     super();
     if (inChannels % groups !== 0 || outChannels % groups !== 0)
       throw new ShapeError(
-        `Conv2d: groups ${groups} must divide both the ${inChannels} input and the ` +
-          `${outChannels} output channels`,
+        say`Conv2d: groups ${groups} must divide both the ${inChannels} input and the ${outChannels}
+          output channels`,
         "groups",
       );
     this.#settings = { stride, padding, dilation, groups };

@@ -11,6 +11,7 @@
 import { defaultGenerator, type Generator } from "../random.js";
 import { ShapeError } from "../errors.js";
 import { showShape, type Shape, type Tensor } from "../tensor.js";
+import { say } from "../words.js";
 
 function fill(tensor: Tensor, draw: (data: Float32Array | Float64Array) => void): Tensor {
   tensor.storage.version++;
@@ -45,7 +46,7 @@ export const ones_ = (tensor: Tensor): Tensor => constant_(tensor, 1);
 /** Throws: ShapeError for fewer than two axes. */
 export function calculateFanInAndFanOut(shape: Shape): { fanIn: number; fanOut: number } {
   if (shape.length < 2)
-    throw new ShapeError(`fans need a tensor of two axes or more, got ${showShape(shape)}`);
+    throw new ShapeError(say`fans need a tensor of two axes or more, got ${showShape(shape)}`);
   const [out, input, ...window] = shape;
   const taps = window.reduce((product, d) => product * d, 1);
   return { fanIn: input * taps, fanOut: out * taps };

@@ -5,6 +5,7 @@
 // Both means start at zero and are corrected for it. The note is `spec/ops/adam.md`.
 
 import { defineOp, expectShape } from "../op.js";
+import { say } from "../words.js";
 
 export interface AdamOptions {
   /** The length of a step, about the change of each element in units of the parameter. */
@@ -38,9 +39,9 @@ export const adam = defineOp("adam", {
 
   // ## Shape: all alike
   shape({ param, grad, exp_avg, exp_avg_sq }) {
-    expectShape("grad", grad.shape, param.shape, "that of param");
-    expectShape("exp_avg", exp_avg.shape, param.shape, "that of param");
-    expectShape("exp_avg_sq", exp_avg_sq.shape, param.shape, "that of param");
+    expectShape("grad", grad.shape, param.shape, say`that of param`);
+    expectShape("exp_avg", exp_avg.shape, param.shape, say`that of param`);
+    expectShape("exp_avg_sq", exp_avg_sq.shape, param.shape, say`that of param`);
     return { param: param.shape, exp_avg: param.shape, exp_avg_sq: param.shape };
   },
 

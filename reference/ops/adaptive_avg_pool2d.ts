@@ -8,6 +8,7 @@ import { ShapeError } from "../errors.js";
 import { defineOp, expectAxes } from "../op.js";
 import type { Shape } from "../tensor.js";
 import { pair, type Pair } from "../window.js";
+import { say } from "../words.js";
 
 export interface AdaptiveAvgPool2dOptions {
   /** Rows and columns of the result. */
@@ -61,7 +62,7 @@ export const adaptiveAvgPool2d = defineOp("adaptive_avg_pool2d", {
     const size = pair(o.outputSize);
     for (const d of size)
       if (!Number.isInteger(d) || d < 1)
-        throw new ShapeError(`outputSize must be whole numbers of at least 1, got ${d}`);
+        throw new ShapeError(say`outputSize must be whole numbers of at least 1, got ${d}`);
     return [input.shape[0], input.shape[1], ...size];
   },
 

@@ -9,6 +9,7 @@ import type { Values } from "../backend.js";
 import { ShapeError } from "../errors.js";
 import { defineOp, expectAxes, expectShape } from "../op.js";
 import { type Shape, showShape, sizeOf } from "../tensor.js";
+import { say } from "../words.js";
 
 export interface BatchNormOptions {
   /** Whether to use the batch's statistics and update the running ones. Default: false. */
@@ -62,16 +63,21 @@ export const batchNorm = defineOp("batch_norm", {
     const channels = [input.shape[1]];
     for (const [name, t] of Object.entries({ weight, bias, running_mean, running_var }))
       if (t)
-        expectShape(name, t.shape, channels, `one for each channel of ${showShape(input.shape)}`);
+        expectShape(
+          name,
+          t.shape,
+          channels,
+          say`one for each channel of ${showShape(input.shape)}`,
+        );
     const training = o.training ?? false;
     if (training && perChannel(input.shape) === 1)
       throw new ShapeError(
-        `in training each channel needs more than one value, got ${showShape(input.shape)}; ` +
-          `use a larger batch, or eval()`,
+        say`in training each channel needs more than one value, got ${showShape(input.shape)}; use a
+          larger batch, or eval()`,
         "input",
       );
     if (!training && !(running_mean && running_var))
-      throw new ShapeError(`evaluation needs running_mean and running_var`, "running_mean");
+      throw new ShapeError(say`evaluation needs running_mean and running_var`, "running_mean");
     return {
       y: input.shape,
       save_mean: channels,

@@ -8,6 +8,7 @@ import { defineOp } from "../op.js";
 import { axisOf } from "../reduce.js";
 import { showShape, sizeOf } from "../tensor.js";
 import { narrow } from "./narrow.js";
+import { say } from "../words.js";
 
 export interface ConcatOptions {
   /** The axis along which the tensors are put; negative counts from the end. Default: 0. */
@@ -35,8 +36,8 @@ export const concat = defineOp("concat", {
         shape.some((d, i) => i !== dim && d !== first.shape[i])
       )
         throw new ShapeError(
-          `tensors[${k}] has shape ${showShape(shape)}, tensors[0] ${showShape(first.shape)}; ` +
-            `they may differ only along axis ${dim}`,
+          say`tensors[${k}] has shape ${showShape(shape)}, tensors[0] ${showShape(first.shape)};
+            they may differ only along axis ${dim}`,
           `tensors[${k}]`,
         );
     });

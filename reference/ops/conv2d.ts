@@ -10,6 +10,7 @@ import { ShapeError } from "../errors.js";
 import { defineOp, expectAxes, expectShape, type Meta } from "../op.js";
 import { type Shape, showShape } from "../tensor.js";
 import { outputSize, type Pair, type Window, windowOf } from "../window.js";
+import { say } from "../words.js";
 
 export interface Conv2dOptions {
   /** Pixels from one window to the next. Default: 1. */
@@ -43,19 +44,19 @@ function shape(
   const [outChannels, perGroup] = weight.shape;
   if (!Number.isInteger(groups) || groups < 1 || outChannels % groups !== 0)
     throw new ShapeError(
-      `groups ${groups} must be a whole number that divides the ${outChannels} output channels`,
+      say`groups ${groups} must be a whole number that divides the ${outChannels} output channels`,
       "groups",
     );
   if (channels !== perGroup * groups)
     throw new ShapeError(
-      `input ${showShape(input.shape)} has ${channels} channels, but weight ` +
-        `${showShape(weight.shape)}${groups > 1 ? ` in ${groups} groups` : ""} expects ` +
-        `${perGroup * groups}; set in_channels to ${channels}`,
+      say`input ${showShape(input.shape)} has ${channels} channels, but weight
+        ${showShape(weight.shape)}${groups > 1 ? say` in ${groups} groups` : ""} expects
+        ${perGroup * groups}; set in_channels to ${channels}`,
       "in_channels",
       channels,
       perGroup * groups,
     );
-  if (bias) expectShape("bias", bias.shape, [outChannels], "one for each output channel");
+  if (bias) expectShape("bias", bias.shape, [outChannels], say`one for each output channel`);
   return [n, outChannels, ...outputSize([height, width], windowFor(weight.shape, o))];
 }
 

@@ -10,6 +10,7 @@ import { ShapeError } from "../errors.js";
 import { linesAlong, shiftedExponentials } from "../lines.js";
 import { defineOp, expectShape, type Meta } from "../op.js";
 import { type Shape, showShape, sizeOf, strides } from "../tensor.js";
+import { say } from "../words.js";
 
 export interface CrossEntropyOptions {
   /** Whether the losses of the samples are averaged, added up or kept. Default: `mean`. */
@@ -32,25 +33,28 @@ function shape(
   o: CrossEntropyOptions,
 ): number[] {
   if (input.shape.length === 0)
-    throw new ShapeError("input is a single number, expected scores [C] or [N, C]", "input");
+    throw new ShapeError(say`input is a single number, expected scores [C] or [N, C]`, "input");
   const classes = input.shape[classAxis(input.shape)];
   const samples = samplesOf(input.shape);
   if (target.dtype === "int64")
-    expectShape("target", target.shape, samples, "one label for each sample of input");
+    expectShape("target", target.shape, samples, say`one label for each sample of input`);
   else if (target.dtype === input.dtype) {
-    expectShape("target", target.shape, input.shape, "one probability for each score");
+    expectShape("target", target.shape, input.shape, say`one probability for each score`);
     if ((o.ignoreIndex ?? -100) >= 0)
-      throw new ShapeError("ignoreIndex needs labels, but target holds probabilities", "target");
+      throw new ShapeError(say`ignoreIndex needs labels, but target holds probabilities`, "target");
   } else
     throw new ShapeError(
-      `target is ${target.dtype}, expected int64 labels or ${input.dtype} probabilities; ` +
-        `convert it with to("int64") or to("${input.dtype}")`,
+      say`target is ${target.dtype}, expected int64 labels or ${input.dtype} probabilities; convert
+        it with to("int64") or to("${input.dtype}")`,
       "target",
     );
-  if (weight) expectShape("weight", weight.shape, [classes], "one for each class");
+  if (weight) expectShape("weight", weight.shape, [classes], say`one for each class`);
   const smoothing = o.labelSmoothing ?? 0;
   if (!(smoothing >= 0 && smoothing <= 1))
-    throw new ShapeError(`labelSmoothing must lie in 0 to 1, got ${smoothing}`, "labelSmoothing");
+    throw new ShapeError(
+      say`labelSmoothing must lie in 0 to 1, got ${smoothing}`,
+      "labelSmoothing",
+    );
   return o.reduction === "none" ? samples : [];
 }
 

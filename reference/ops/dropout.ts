@@ -8,6 +8,7 @@
 import { ShapeError } from "../errors.js";
 import { defineOp } from "../op.js";
 import { type DropoutCall, dropoutMask } from "../random.js";
+import { say } from "../words.js";
 
 export interface DropoutOptions extends DropoutCall {
   /** The probability of being zeroed, from 0 to 1. */
@@ -36,7 +37,7 @@ export const dropout = defineOp("dropout", {
   // ## Shape: that of the input
   shape({ input }, o: DropoutOptions) {
     if (!(o.p >= 0 && o.p <= 1))
-      throw new ShapeError(`p must be a probability from 0 to 1, got ${o.p}`, "p");
+      throw new ShapeError(say`p must be a probability from 0 to 1, got ${o.p}`, "p");
     return input.shape;
   },
 

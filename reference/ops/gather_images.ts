@@ -10,6 +10,7 @@ import { resize, toTensor } from "../data/transforms.js";
 import { ShapeError } from "../errors.js";
 import { defineOp, expectAxes } from "../op.js";
 import { showShape } from "../tensor.js";
+import { say } from "../words.js";
 
 export interface GatherImagesOptions {
   /** `[height, width]` of the result, in pixels. Default: as stored. */
@@ -46,12 +47,12 @@ export const gatherImages = defineOp("gather_images", {
     const after = size ?? [height, width];
     if (!after.every((d) => Number.isInteger(d) && d >= 1) || height * width === 0)
       throw new ShapeError(
-        `size is ${showShape(after)} for images of ${showShape([height, width])}, ` +
-          `expected whole numbers of at least 1 pixel`,
+        say`size is ${showShape(after)} for images of ${showShape([height, width])}, expected whole
+          numbers of at least 1 pixel`,
         "size",
       );
     if (!(std > 0 && std < Infinity))
-      throw new ShapeError(`std is ${std}, expected a finite number above 0`, "std");
+      throw new ShapeError(say`std is ${std}, expected a finite number above 0`, "std");
     return [indices.shape[0], 1, ...after];
   },
 

@@ -7,6 +7,7 @@
 import { ShapeError } from "../errors.js";
 import { defineOp, expectAxes, expectShape } from "../op.js";
 import { type Shape, showShape, sizeOf } from "../tensor.js";
+import { say } from "../words.js";
 
 /** Rows times inputs times outputs. */
 const products = (rows: Shape, weight: Shape): number => sizeOf(rows.slice(0, -1)) * sizeOf(weight);
@@ -26,16 +27,16 @@ export const linear = defineOp("linear", {
     expectAxes("weight", weight.shape, 2);
     const [outputs, inputs] = weight.shape;
     const features = input.shape.at(-1);
-    if (features === undefined) throw new ShapeError("input must have at least 1 axis, got 0");
+    if (features === undefined) throw new ShapeError(say`input must have at least 1 axis, got 0`);
     if (features !== inputs)
       throw new ShapeError(
-        `input ${showShape(input.shape)} has ${features} features, but weight ` +
-          `${showShape(weight.shape)} expects ${inputs}; set in_features to ${features}`,
+        say`input ${showShape(input.shape)} has ${features} features, but weight
+          ${showShape(weight.shape)} expects ${inputs}; set in_features to ${features}`,
         "in_features",
         features,
         inputs,
       );
-    if (bias) expectShape("bias", bias.shape, [outputs], "one for each output");
+    if (bias) expectShape("bias", bias.shape, [outputs], say`one for each output`);
     return [...input.shape.slice(0, -1), outputs];
   },
 

@@ -6,6 +6,7 @@ import { ShapeError } from "../errors.js";
 import { defineOp, expectAxes } from "../op.js";
 import { showShape, type Tensor } from "../tensor.js";
 import { permute } from "./permute.js";
+import { say } from "../words.js";
 
 const transposed = (t: Tensor): Tensor => permute(t, { dims: [1, 0] });
 
@@ -26,8 +27,8 @@ export const matmul = defineOp("matmul", {
     const [[rows, inner], [otherInner, columns]] = [input.shape, other.shape];
     if (inner !== otherInner)
       throw new ShapeError(
-        `input ${showShape(input.shape)} has ${inner} columns, but other ` +
-          `${showShape(other.shape)} has ${otherInner} rows`,
+        say`input ${showShape(input.shape)} has ${inner} columns, but other
+          ${showShape(other.shape)} has ${otherInner} rows`,
         "other",
         inner,
         otherInner,

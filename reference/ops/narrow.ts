@@ -9,6 +9,7 @@ import { defineOp } from "../op.js";
 import { axisOf } from "../reduce.js";
 import { type Shape, showShape, sizeOf } from "../tensor.js";
 import { pad } from "./pad.js";
+import { say } from "../words.js";
 
 export interface NarrowOptions {
   /** The axis to shorten, negative counted from the end. */
@@ -26,8 +27,8 @@ function run(input: Shape, { dim, start, length }: NarrowOptions) {
   const whole = Number.isInteger(start) && Number.isInteger(length);
   if (!whole || first < 0 || length < 0 || first + length > size)
     throw new ShapeError(
-      `${length} elements from index ${start} do not lie in axis ${axis} of ${showShape(input)}, ` +
-        `which has indices 0 to ${size - 1}`,
+      say`${length} elements from index ${start} do not lie in axis ${axis} of ${showShape(input)},
+        which has indices 0 to ${size - 1}`,
       "length",
     );
   return { axis, first, after: size - first - length };

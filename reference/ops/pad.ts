@@ -8,6 +8,7 @@ import { ShapeError } from "../errors.js";
 import { defineOp } from "../op.js";
 import { type Shape, showShape, strides, type Tensor } from "../tensor.js";
 import { walk } from "../walk.js";
+import { say } from "../words.js";
 
 export interface PadOptions {
   /**
@@ -23,8 +24,8 @@ export interface PadOptions {
 function borders(input: Shape, { padding }: PadOptions): [number, number][] {
   if (padding.length % 2 !== 0 || padding.length > 2 * input.length)
     throw new ShapeError(
-      `padding ${showShape(padding)} must hold two numbers for each axis to pad, ` +
-        `and ${showShape(input)} has ${input.length} axes`,
+      say`padding ${showShape(padding)} must hold two numbers for each axis to pad, and
+        ${showShape(input)} has ${input.length} axes`,
       "padding",
     );
   return input.map((size, axis) => {
@@ -32,8 +33,8 @@ function borders(input: Shape, { padding }: PadOptions): [number, number][] {
     const [before, after] = [padding[at] ?? 0, padding[at + 1] ?? 0];
     if (!Number.isInteger(before) || !Number.isInteger(after) || size + before + after < 0)
       throw new ShapeError(
-        `padding ${before} and ${after} cannot be put around axis ${axis} of size ${size}: ` +
-          `they must be whole numbers that leave at least 0`,
+        say`padding ${before} and ${after} cannot be put around axis ${axis} of size ${size}: they
+          must be whole numbers that leave at least 0`,
         "padding",
       );
     return [before, after];

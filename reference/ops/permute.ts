@@ -7,6 +7,7 @@ import { ShapeError } from "../errors.js";
 import { defineOp } from "../op.js";
 import { type Shape, showShape, strides, type Tensor } from "../tensor.js";
 import { walk } from "../walk.js";
+import { say } from "../words.js";
 
 export interface PermuteOptions {
   /** For each axis of the result, the axis of the input that it was; negative from the end. */
@@ -17,8 +18,8 @@ function axes({ dims }: PermuteOptions, input: Shape): number[] {
   const order = dims.map((d) => (d < 0 ? d + input.length : d));
   if (order.length !== input.length || input.some((_, axis) => !order.includes(axis)))
     throw new ShapeError(
-      `dims ${showShape(dims)} must name each of the ${input.length} axes of ` +
-        `${showShape(input)} once`,
+      say`dims ${showShape(dims)} must name each of the ${input.length} axes of ${showShape(input)}
+        once`,
       "dims",
     );
   return order;

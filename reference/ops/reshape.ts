@@ -6,6 +6,7 @@
 import { ShapeError } from "../errors.js";
 import { defineOp } from "../op.js";
 import { type Shape, showShape, sizeOf, type Tensor } from "../tensor.js";
+import { say } from "../words.js";
 
 export interface ReshapeOptions {
   /** The new sizes; one of them may be −1 and is then whatever fits. */
@@ -28,10 +29,11 @@ export const reshape = defineOp("reshape", {
     const known = o.shape.reduce((product, d) => (d === -1 ? product : product * d), 1);
     const unknown = o.shape.filter((d) => d === -1).length;
     const size = sizeOf(input.shape);
-    if (unknown > 1) throw new ShapeError(`only one size may be -1, got ${showShape(o.shape)}`);
+    if (unknown > 1) throw new ShapeError(say`only one size may be -1, got ${showShape(o.shape)}`);
     if (unknown === 1 ? known === 0 || size % known !== 0 : known !== size)
       throw new ShapeError(
-        `${showShape(input.shape)} has ${size} elements, which ${showShape(o.shape)} cannot hold`,
+        say`${showShape(input.shape)} has ${size} elements, which ${showShape(o.shape)} cannot
+          hold`,
         "shape",
         size,
         known,
@@ -57,7 +59,7 @@ export function flatten(input: Tensor, { startDim = 1, endDim = -1 } = {}): Tens
   const first = startDim < 0 ? input.ndim + startDim : startDim;
   if (first < 0 || last >= input.ndim || first > last)
     throw new ShapeError(
-      `flatten: axes ${startDim} to ${endDim} do not exist in ${showShape(input.shape)}`,
+      say`flatten: axes ${startDim} to ${endDim} do not exist in ${showShape(input.shape)}`,
     );
   const joined = sizeOf(input.shape.slice(first, last + 1));
   return reshape(input, {

@@ -6,6 +6,7 @@
 
 import { ShapeError } from "../errors.js";
 import { defineOp, expectShape } from "../op.js";
+import { say } from "../words.js";
 
 export interface SgdOptions {
   /** The length of a step, in units of parameter per gradient. */
@@ -37,11 +38,11 @@ export const sgd = defineOp("sgd", {
 
   // ## Shape: all alike
   shape({ param, grad, momentum_buffer }, o: SgdOptions) {
-    expectShape("grad", grad.shape, param.shape, "that of param");
+    expectShape("grad", grad.shape, param.shape, say`that of param`);
     if (!o.momentum) return { param: param.shape, momentum_buffer: null };
     if (momentum_buffer === null)
-      throw new ShapeError(`momentum ${o.momentum} needs a momentum_buffer of param's shape`);
-    expectShape("momentum_buffer", momentum_buffer.shape, param.shape, "that of param");
+      throw new ShapeError(say`momentum ${o.momentum} needs a momentum_buffer of param's shape`);
+    expectShape("momentum_buffer", momentum_buffer.shape, param.shape, say`that of param`);
     return { param: param.shape, momentum_buffer: param.shape };
   },
 

@@ -5,6 +5,7 @@
 
 import type { FittingSizes } from "../fitting.js";
 import type { Module } from "../nn/module.js";
+import type { Said } from "../words.js";
 
 /** Half-open, in UTF-16 code units of the document's text; of a notebook, of its JSON. */
 export interface SourceRange {
@@ -82,7 +83,7 @@ export interface Network {
    * A live module with the initial weights that PyTorch draws after `torch.manual_seed(seed)`, where
    * every layer is one that convnotes computes; else why not.
    */
-  build(seed?: number): Module | { readonly unavailable: string };
+  build(seed?: number): Module | { readonly unavailable: Said };
 }
 
 /** Units: memory is in bytes. `complete` is false when a part of the network is unknown. */
@@ -106,7 +107,7 @@ export interface LayerCall {
   /** Null: unknown. */
   readonly output: readonly Dim[] | null;
   /** Why it is unknown. */
-  readonly unknown?: string;
+  readonly unknown?: Said;
   /** One line an axis: `(28 + 2·2 − 5)/1 + 1 = 28`. */
   readonly arithmetic: readonly string[];
   readonly parameters: number;
@@ -128,7 +129,7 @@ export interface ValueHint {
   readonly range: SourceRange;
   /** Null: unknown. */
   readonly shape: readonly Dim[] | null;
-  readonly unknown?: string;
+  readonly unknown?: Said;
 }
 
 export type FindingCode =
@@ -150,13 +151,13 @@ export interface Edit {
 export interface Finding {
   readonly severity: "error" | "warning" | "note";
   readonly code: FindingCode;
-  readonly message: string;
+  readonly message: Said;
   /** Of the argument that is wrong, where there is one. */
   readonly range: SourceRange;
   readonly expected?: string;
   readonly got?: string;
-  readonly related: readonly { readonly range: SourceRange; readonly message: string }[];
-  readonly fix?: { readonly title: string; readonly edits: readonly Edit[] };
+  readonly related: readonly { readonly range: SourceRange; readonly message: Said }[];
+  readonly fix?: { readonly title: Said; readonly edits: readonly Edit[] };
 }
 
 export interface FrontEnd {

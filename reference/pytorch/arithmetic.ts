@@ -30,6 +30,7 @@ import {
   Unknown,
   type Value,
 } from "./values.js";
+import { say } from "../words.js";
 
 const numeric = (value: Value): number | null =>
   typeof value === "number"
@@ -48,7 +49,7 @@ export function unary(op: string, value: Value): Value {
     return value instanceof Float ? new Float(result) : result;
   }
   if (value instanceof TensorValue) return value;
-  return new Unknown(`${op} is not followed here`);
+  return new Unknown(say`${op} is not followed here`);
 }
 
 export function binary(run: Interpreter, op: string, a: Value, b: Value): Value {
@@ -87,7 +88,7 @@ export function binary(run: Interpreter, op: string, a: Value, b: Value): Value 
       return new List(Array.from({ length: count }, () => what.items).flat(), what.kind);
     }
   }
-  return new Unknown(`${op} is not followed here`);
+  return new Unknown(say`${op} is not followed here`);
 }
 
 const methods: Readonly<Record<string, string | undefined>> = {
@@ -129,9 +130,9 @@ function setOperation(op: string, a: List, b: List): List {
 function numbers(op: string, m: number, n: number, isFloat: boolean): Value {
   const wrap = (value: number): Value => {
     if (isFloat) return new Float(value);
-    return Number.isSafeInteger(value) ? value : new Unknown("the number is too large");
+    return Number.isSafeInteger(value) ? value : new Unknown(say`the number is too large`);
   };
-  if (["/", "//", "%"].includes(op) && n === 0) throw new Raised("a division by zero");
+  if (["/", "//", "%"].includes(op) && n === 0) throw new Raised(say`a division by zero`);
   switch (op) {
     case "+":
       return wrap(m + n);
@@ -158,13 +159,13 @@ function numbers(op: string, m: number, n: number, isFloat: boolean): Value {
     case "^":
       return m ^ n;
     default:
-      return new Unknown(`${op} is not followed here`);
+      return new Unknown(say`${op} is not followed here`);
   }
 }
 
 function formatted(run: Interpreter, pattern: string, given: Value): Value {
   const values = given instanceof List && given.kind === "tuple" ? [...given.items] : [given];
-  if (values.some((v) => v instanceof Unknown)) return new Unknown("the text is not known");
+  if (values.some((v) => v instanceof Unknown)) return new Unknown(say`the text is not known`);
   const text = pattern.replace(
     /%(%|\(\w+\))?([-+ 0#]*\d*(?:\.\d+)?[sdirfge])?/g,
     (all, key, spec) => {
@@ -189,8 +190,8 @@ function tensors(run: Interpreter, op: string, a: Value, b: Value): Value {
   if (!(a instanceof TensorValue && b instanceof TensorValue)) {
     const x = a instanceof TensorValue ? a : (b as TensorValue);
     const other = a instanceof TensorValue ? b : a;
-    if (numeric(other) === null) return new Unknown(`${op} is not followed here`);
-    run.shapeOnly(`${op} with a number`);
+    if (numeric(other) === null) return new Unknown(say`${op} is not followed here`);
+    run.shapeOnly(say`${op} with a number`);
     return new TensorValue(x.tensor, x.field);
   }
   const field = joined([a, b].filter((t) => !t.isParameter).map((t) => t.field));
@@ -206,14 +207,19 @@ export function product(run: Interpreter, a: Value, b: Value): Value {
       ? a
       : b instanceof Unknown
         ? b
-        : new Unknown("@ of what is no tensor");
+        : new Unknown(say`@ of what is no tensor`);
   if (a.shape.length === 2 && b.shape.length === 2)
     return new TensorValue(matmul(a.tensor, b.tensor));
   if (a.shape.length < 2 || b.shape.length < 2)
-    throw new NotKnown("@ with a vector is not followed");
+    throw new NotKnown(say`@ with a vector is not followed`);
   const [m, k, l, n] = [...a.shape.slice(-2), ...b.shape.slice(-2)];
   if (k !== l)
-    throw new ShapeError(`matrices of ${m}×${k} and ${l}×${n} cannot be multiplied`, "other", k, l);
+    throw new ShapeError(
+      say`matrices of ${m}×${k} and ${l}×${n} cannot be multiplied`,
+      "other",
+      k,
+      l,
+    );
   const batch = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
   run.addMultiplyAdds(batch.reduce((p, d) => p * d, m * k * n));
   return shaped([...batch, m, n], null, run, "@");
@@ -236,7 +242,7 @@ export function compare(run: Interpreter, op: string, a: Value, b: Value): boole
   if (a instanceof Unknown) return a;
   if (b instanceof Unknown) return b;
   if (a instanceof TensorValue || b instanceof TensorValue)
-    return new Unknown("it depends on a tensor's numbers");
+    return new Unknown(say`it depends on a tensor's numbers`);
   if (op === "==" || op === "!=") return same(a, b) === (op === "==");
   if (a instanceof List && b instanceof List) {
     // The first items that differ decide, or else the lengths.
@@ -246,7 +252,7 @@ export function compare(run: Interpreter, op: string, a: Value, b: Value): boole
       : compare(run, op, a.items[at], b.items[at]);
   }
   const [m, n] = typeof a === "string" && typeof b === "string" ? [a, b] : [numeric(a), numeric(b)];
-  if (m === null || n === null) return new Unknown(`${op} is not followed here`);
+  if (m === null || n === null) return new Unknown(say`${op} is not followed here`);
   return op === "<" ? m < n : op === "<=" ? m <= n : op === ">" ? m > n : m >= n;
 }
 
@@ -302,11 +308,11 @@ export function iterate(run: Interpreter, value: Value): readonly Value[] | Unkn
   }
   if (value instanceof TensorValue) {
     if (value.numbers !== null) return value.numbers.map((n) => new Float(n));
-    if (value.shape.length === 0) return new Unknown("a number cannot be walked");
+    if (value.shape.length === 0) return new Unknown(say`a number cannot be walked`);
     run.bound(value.shape[0]);
     return Array.from({ length: value.shape[0] }, (_, i) => index(run, value, i));
   }
-  return new Unknown("what is walked here is not known");
+  return new Unknown(say`what is walked here is not known`);
 }
 
 // ## Subscripts
@@ -314,7 +320,7 @@ export function iterate(run: Interpreter, value: Value): readonly Value[] | Unkn
 /** A slice's first index, the index after its last and its step, within `length`. */
 export function sliced(slice: Slice, length: number): [start: number, stop: number, step: number] {
   const step = slice.parts[2] ?? 1;
-  if (step === 0) throw new Raised("a slice with step 0");
+  if (step === 0) throw new Raised(say`a slice with step 0`);
   const clamp = (value: number | null | undefined, standard: number) => {
     if (value === null || value === undefined) return standard;
     const at = value < 0 ? value + length : value;
@@ -348,10 +354,10 @@ export function index(run: Interpreter, object: Value, key: Value): Value {
       return index(run, all instanceof Unknown ? all : tuple([...all]), key);
     }
   }
-  if (object instanceof Class) return object.members.get(show(key)) ?? new Unknown("a type");
+  if (object instanceof Class) return object.members.get(show(key)) ?? new Unknown(say`a type`);
   if (object instanceof Dict) {
     const value = object.get(key);
-    if (value === undefined) throw new Raised(`there is no key ${show(key, true)}`);
+    if (value === undefined) throw new Raised(say`there is no key ${show(key, true)}`);
     return value;
   }
   if (isModule(object)) return submodule(run, object, key);
@@ -363,7 +369,7 @@ export function index(run: Interpreter, object: Value, key: Value): Value {
         : object instanceof Range
           ? (iterate(run, object) as readonly Value[])
           : null;
-  if (items === null) return new Unknown("what is subscripted here is not known");
+  if (items === null) return new Unknown(say`what is subscripted here is not known`);
   if (key instanceof Slice) {
     const some = part(items, key);
     return typeof object === "string"
@@ -371,9 +377,9 @@ export function index(run: Interpreter, object: Value, key: Value): Value {
       : new List(some, object instanceof List ? object.kind : "list");
   }
   const at = numeric(key);
-  if (at === null || key instanceof Float) return new Unknown("the index is no whole number");
+  if (at === null || key instanceof Float) return new Unknown(say`the index is no whole number`);
   const item = items.at(at);
-  if (item === undefined || at >= items.length) throw new Raised(`there is no item ${at}`);
+  if (item === undefined || at >= items.length) throw new Raised(say`there is no item ${at}`);
   return item;
 }
 
@@ -387,12 +393,12 @@ function submodule(run: Interpreter, module: Instance, key: Value): Value {
   }
   if (typeof key === "string") {
     const named = module.attributes.get(key);
-    if (named === undefined) throw new Raised(`there is no module ${key}`);
+    if (named === undefined) throw new Raised(say`there is no module ${key}`);
     return named;
   }
   const at = numeric(key);
   const child = at === null ? undefined : children.at(at)?.[1];
-  if (child === undefined) throw new Raised(`there is no module ${show(key)}`);
+  if (child === undefined) throw new Raised(say`there is no module ${show(key)}`);
   return child;
 }
 
@@ -403,7 +409,7 @@ function subtensor(run: Interpreter, x: TensorValue, key: Value): Value {
   const keys = key instanceof List && key.kind === "tuple" ? key.items : [key];
   const taken = keys.filter((k) => k !== null && !isEllipsis(k)).length;
   if (taken > x.shape.length)
-    throw new ShapeError(`${taken} indices for ${x.shape.length} axes`, "input");
+    throw new ShapeError(say`${taken} indices for ${x.shape.length} axes`, "input");
   let y: Tensor = x.tensor;
   const sizes: number[] = [];
   let axis = 0;
@@ -427,7 +433,7 @@ function subtensor(run: Interpreter, x: TensorValue, key: Value): Value {
     } else if (k instanceof TensorValue) {
       // A mask picks nobody knows how many; an index picks one item for each of its own.
       const isMask = k.tensor.dtype !== "int64" && k.shape.every((d, i) => d === x.shape[axis + i]);
-      if (isMask) return new Unknown("what a mask picks depends on a tensor's numbers");
+      if (isMask) return new Unknown(say`what a mask picks depends on a tensor's numbers`);
       sizes.push(...k.shape);
       plain = false;
     } else if (k instanceof List && k.items.every((item) => typeof item === "number")) {
@@ -435,15 +441,15 @@ function subtensor(run: Interpreter, x: TensorValue, key: Value): Value {
       plain = false;
     } else {
       const at = numeric(k);
-      if (at === null || k instanceof Float) return new Unknown("the index is not followed");
+      if (at === null || k instanceof Float) return new Unknown(say`the index is not followed`);
       if (at >= size || at < -size)
-        throw new ShapeError(`index ${at} is outside of an axis of ${size}`, "index", size, at);
+        throw new ShapeError(say`index ${at} is outside of an axis of ${size}`, "index", size, at);
       y = narrow(y, { dim: axis, start: at < 0 ? at + size : at, length: 1 });
     }
     axis++;
   }
   sizes.push(...x.shape.slice(axis));
-  if (!plain) return shaped(sizes, null, run, "an index that is no plain slice");
+  if (!plain) return shaped(sizes, null, run, say`an index that is no plain slice`);
   const sameAxes = sizes.length === x.shape.length;
   return new TensorValue(reshape(y, { shape: sizes }), sameAxes ? x.field : null);
 }

@@ -4,6 +4,8 @@
 // the Python text; what the parser could not make sense of is a node as well, `broken`, so that the
 // rest of a half-written file keeps its meaning.
 
+import type { Said } from "../words.js";
+
 /** Half-open, in UTF-16 code units of the Python text. */
 export interface Span {
   readonly start: number;
@@ -55,7 +57,7 @@ export type Expr = Span &
       }
     /** `yield value`; `all` for `yield from value`. */
     | { readonly kind: "yield"; readonly value: Expr | null; readonly all: boolean }
-    | { readonly kind: "broken"; readonly why: string }
+    | { readonly kind: "broken"; readonly why: Said }
   );
 
 export interface Comparison {
@@ -166,5 +168,5 @@ export type Stmt =
         | { readonly kind: "outer"; readonly names: readonly string[]; readonly global: boolean }
         | { readonly kind: "delete"; readonly targets: readonly Expr[] }
         | { readonly kind: "pass" | "break" | "continue" }
-        | { readonly kind: "broken"; readonly why: string }
+        | { readonly kind: "broken"; readonly why: Said }
       ));

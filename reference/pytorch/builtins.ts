@@ -26,6 +26,7 @@ import {
   Unknown,
   type Value,
 } from "./values.js";
+import { say } from "../words.js";
 
 const made = new WeakMap<Interpreter, Map<string, Value>>();
 
@@ -54,7 +55,7 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
     if (typeof value === "number" || typeof value === "boolean") return Number(value);
     if (typeof value === "string" && value.trim() !== "" && Number.isFinite(Number(value)))
       return Number(value);
-    throw new NotKnown(value instanceof Unknown ? value.reason : `${show(value)} is no number`);
+    throw new NotKnown(value instanceof Unknown ? value.reason : say`${show(value)} is no number`);
   };
 
   define("len", ([value]) => {
@@ -74,12 +75,14 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
   define("int", ([value = 0]) => Math.trunc(number(value)));
   define("float", ([value = 0]) => new Float(number(value)));
   define("bool", ([value = false]) =>
-    value instanceof TensorValue ? new Unknown("it depends on a tensor's numbers") : truth(value),
+    value instanceof TensorValue
+      ? new Unknown(say`it depends on a tensor's numbers`)
+      : truth(value),
   );
   define("str", ([value = ""]) => {
     const text = run.text(value);
     run.bound(text.length);
-    return text === "?" ? new Unknown("the text is not known") : text;
+    return text === "?" ? new Unknown(say`the text is not known`) : text;
   });
   define("repr", ([value]) => show(value, true));
   const all = (args: readonly Value[]) => (args.length === 0 ? [] : [...items(args[0])]);
@@ -107,7 +110,7 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
   const best = (name: string, op: string) =>
     define(name, (args, { named }) => {
       const list = args.length === 1 ? items(args[0]) : args;
-      if (list.length === 0) return named.get("default") ?? new Unknown(`${name} of nothing`);
+      if (list.length === 0) return named.get("default") ?? new Unknown(say`${name} of nothing`);
       const by = keyed(named.get("key"));
       let result = list[0];
       for (const item of list.slice(1)) {
@@ -173,7 +176,7 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
     define(name, ([list]) => {
       for (const item of items(list)) {
         if (item instanceof Unknown) return item;
-        if (item instanceof TensorValue) return new Unknown("it depends on a tensor's numbers");
+        if (item instanceof TensorValue) return new Unknown(say`it depends on a tensor's numbers`);
         if (run.truth(item) === decides) return decides;
       }
       return !decides;
@@ -184,7 +187,7 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
     const list = kinds instanceof List ? kinds.items : [kinds];
     const results = list.map((kind) => isOf(value, kind));
     if (results.includes(true)) return true;
-    return results.includes(null) ? new Unknown("the class is not followed") : false;
+    return results.includes(null) ? new Unknown(say`the class is not followed`) : false;
   });
   define(
     "issubclass",
@@ -206,13 +209,13 @@ export function builtins(run: Interpreter): ReadonlyMap<string, Value> {
   define("type", ([value]) => {
     if (value instanceof Instance) return value.cls;
     const name = typeNames.find((type) => isOf(value, new Native(type, () => null)) === true);
-    return (name === undefined ? undefined : result.get(name)) ?? new Unknown("its type");
+    return (name === undefined ? undefined : result.get(name)) ?? new Unknown(say`its type`);
   });
   define("vars", ([object]) => run.attribute(object, "__dict__"));
-  define("id", () => new Unknown("where it is kept"));
+  define("id", () => new Unknown(say`where it is kept`));
   define("iter", ([value]) => new List([...items(value)]));
   define("next", ([value]) =>
-    value instanceof List ? (value.items.shift() ?? null) : new Unknown("next"),
+    value instanceof List ? (value.items.shift() ?? null) : new Unknown(say`next`),
   );
   define(
     "callable",

@@ -29,7 +29,7 @@ import {
   type Wanted,
   wantedBy,
 } from "./inputs.js";
-import { Exhausted, Failure, Interpreter, type Limits, reasonOf } from "./interpreter.js";
+import { Exhausted, Failure, Interpreter, type Limits } from "./interpreter.js";
 import { NotKnown } from "./layers.js";
 import { live } from "./live.js";
 import { findingOf, inspect, printedOf, type Sizes } from "./network.js";
@@ -44,8 +44,10 @@ import {
   plainArgs,
   Raised,
   type Scope,
+  Unknown,
   type Value,
 } from "./values.js";
+import { type Said, saidBy, say, spoken } from "../words.js";
 
 /** Prepares the parser. The WebAssembly comes from the packages named in `WasmFiles`. */
 export async function createFrontEnd(wasm: WasmFiles): Promise<FrontEnd> {
@@ -85,7 +87,7 @@ class PyTorchFrontEnd implements FrontEnd {
       const findings: Finding[] = parsed.errors.slice(0, 20).map((at) => ({
         severity: "note",
         code: "syntax",
-        message: "this is not finished; the rest of the file is followed",
+        message: say`this is not finished; the rest of the file is followed`,
         range: file.range(at),
         related: [],
       }));
@@ -149,7 +151,7 @@ function whole(
   try {
     return body();
   } catch (error) {
-    const message = `${name} is not followed: ${reasonOf(error)}`;
+    const message = say`${name} is not followed: ${saidBy(error)}`;
     findings.push({ severity: "note", code: "unknown", message, range, related: [] });
     return null;
   }
@@ -248,7 +250,7 @@ class Work {
       const names = declared(this.parsed.body).map(({ name }) => name);
       const [head] = text.split("(");
       const near = nearest(head, names);
-      const why = instance instanceof Object && "reason" in instance ? `: ${instance.reason}` : "";
+      const why = instance instanceof Unknown ? `: ${spoken(instance.reason)}` : "";
       throw new RangeError(
         `"${text}" is no network of ${this.file.name}${why}.` +
           (near === undefined || near === head ? "" : ` Did you mean "${near}"?`),
@@ -266,7 +268,7 @@ class Work {
       return this.run.attempt(body);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      if (strict) throw new RangeError(findingOf(error).message, { cause: error });
+      if (strict) throw new RangeError(spoken(findingOf(error).message), { cause: error });
       this.run.failures.push(error);
       return null;
     }
@@ -350,8 +352,8 @@ class Work {
     again: Candidate["again"],
     complete: boolean,
     seed: number,
-  ): Module | { unavailable: string } {
-    if (!complete) return { unavailable: "a part of the network is not known" };
+  ): Module | { unavailable: Said } {
+    if (!complete) return { unavailable: say`a part of the network is not known` };
     // What computes may take its time.
     const limits = { ...this.#limits, milliseconds: Infinity };
     const run = new Interpreter(this.#parser, limits, this.options.neighbour);
@@ -365,10 +367,10 @@ class Work {
       const instance = withDevice("reference", () => run.attempt(() => again(run, globals)));
       run.computing = true;
       if (!isModule(instance))
-        return { unavailable: "it is constructed with arguments of its user" };
+        return { unavailable: say`it is constructed with arguments of its user` };
       for (const module of modulesOf(instance).keys())
         if (module.layer !== null && module.layer.real === null)
-          return { unavailable: `${module.cls.name} is known to its shape only` };
+          return { unavailable: say`${module.cls.name} is known to its shape only` };
       return live(run, instance);
     } catch (error) {
       const expected =
@@ -377,7 +379,7 @@ class Work {
         error instanceof Raised ||
         error instanceof NotKnown;
       if (!expected) throw error;
-      return { unavailable: reasonOf(error) };
+      return { unavailable: saidBy(error) };
     }
   }
 }
@@ -415,14 +417,13 @@ function fitted(found: Found | null, wanted: Wanted | null, count: number): Foun
 function unusual(found: Found, { size, failure }: NonNullable<Found["expected"]>): Finding {
   const finding = findingOf(failure);
   const { from, to } = found.interval!;
-  const sizes = from === to ? `${from}` : `${from} to ${to}`;
+  const sizes = from === to ? from : say`${from} to ${to}`;
   return {
     ...finding,
     severity: "warning",
     code: "fits-other-size",
-    message:
-      `${failure.error.argument ?? "it"}=${finding.expected} fits only images of ${sizes} pixels; ` +
-      `for ${size}×${size} it is ${finding.got}`,
+    message: say`${failure.error.argument ?? say`it`}=${finding.expected ?? "?"} fits only images of
+      ${sizes} pixels; for ${size}×${size} it is ${finding.got ?? "?"}`,
   };
 }
 

@@ -5,4 +5,5 @@
 
 export * from "./analysis.js";
 export { createFrontEnd } from "./front_end.js";
+export { type Said, saidBy, say, spoken } from "../words.js";
 export type { WasmFiles } from "./parse.js";

@@ -41,6 +41,7 @@ import {
   Unknown,
   type Value,
 } from "./values.js";
+import { Refusal, type Said, saidBy, say } from "../words.js";
 
 export interface Limits {
   readonly steps: number;
@@ -50,10 +51,10 @@ export interface Limits {
 }
 
 /** The budget is spent. */
-export class Exhausted extends Error {}
+export class Exhausted extends Refusal {}
 
 /** Sizes that do not fit, with the place. */
-export class Failure extends Error {
+export class Failure extends Refusal {
   constructor(
     readonly error: ShapeError,
     readonly range: SourceRange,
@@ -61,7 +62,7 @@ export class Failure extends Error {
     readonly module: Instance | null,
     readonly inputs: readonly Value[],
   ) {
-    super(error.message);
+    super(saidBy(error));
   }
 }
 
@@ -121,7 +122,7 @@ export class Interpreter {
   /** Whether what modules are given is only a guess, and not to be remembered. */
   guessing = false;
   /** Where only the shape is known, there is nothing to compute with. */
-  #onlyShapes: string | null = null;
+  #onlyShapes: string | Said | null = null;
   /** The last softmax that a function, not a layer, has taken. */
   softmax: { readonly of: TensorValue; readonly range: SourceRange } | null = null;
   extraMultiplyAdds = 0;
@@ -159,19 +160,21 @@ export class Interpreter {
   step(count = 1): void {
     this.#steps += count;
     if (this.#steps > this.limits.steps)
-      throw new Exhausted(`more than ${this.limits.steps} steps; the rest is not followed`);
+      throw new Exhausted(say`more than ${this.limits.steps} steps; the rest is not followed`);
     if (this.#steps < this.#look) return;
     this.#look = this.#steps + 256;
     if (performance.now() > this.#until)
       throw new Exhausted(
-        `more than ${this.limits.milliseconds} milliseconds; the rest is not followed`,
+        say`more than ${this.limits.milliseconds} milliseconds; the rest is not followed`,
       );
   }
 
   /** Throws: Exhausted for collections of too many elements. */
   bound(length: number): void {
     if (length > this.limits.elements)
-      throw new Exhausted(`more than ${this.limits.elements} elements; the rest is not followed`);
+      throw new Exhausted(
+        say`more than ${this.limits.elements} elements; the rest is not followed`,
+      );
     this.step(Math.ceil(length / 8));
   }
 
@@ -179,12 +182,12 @@ export class Interpreter {
     this.extraMultiplyAdds += products;
   }
 
-  shapeOnly(what: string): void {
+  shapeOnly(what: string | Said): void {
     this.#onlyShapes ??= what;
   }
 
   /** What since the last `renew` was known to its shape only; null: nothing. */
-  unavailable(): string | null {
+  unavailable(): string | Said | null {
     return this.#onlyShapes;
   }
 
@@ -204,7 +207,7 @@ export class Interpreter {
         else if (error instanceof Exhausted) break;
         // Whatever else went wrong, our own stack included, is no reason to say nothing.
         for (const target of boundBy(statement))
-          if (!globals.has(target)) globals.set(target, new Unknown(reasonOf(error)));
+          if (!globals.has(target)) globals.set(target, new Unknown(saidBy(error)));
       }
     }
     return globals;
@@ -221,7 +224,7 @@ export class Interpreter {
     } catch (error) {
       if (error instanceof Failure) throw error;
       // Whatever else went wrong, our own stack included, is no reason to say nothing.
-      return new Unknown(reasonOf(error));
+      return new Unknown(saidBy(error));
     } finally {
       this.#depth = this.#moduleDepth = 0;
     }
@@ -237,12 +240,12 @@ export class Interpreter {
       return new Namespace(module, (name) => members.get(name));
     }
     const document = this.#neighbour?.(module, from.name) ?? null;
-    if (document === null) return new Unknown(`the package ${module} is not followed`);
+    if (document === null) return new Unknown(say`the package ${module} is not followed`);
     let globals = this.#files.get(document.file);
     if (globals === undefined) {
       const file = SourceFile.of(document);
       this.#depth++;
-      if (this.#depth > this.limits.depth) throw new Exhausted("imports within imports");
+      if (this.#depth > this.limits.depth) throw new Exhausted(say`imports within imports`);
       globals = this.runFile(file, this.#parser.parse(file.name, file.text).body, module);
     }
     const own = globals;
@@ -353,7 +356,7 @@ export class Interpreter {
           if (handler === undefined) throw error;
           const caught = error instanceof Raised ? error.value : null;
           if (handler.name !== null)
-            frame.locals.set(handler.name, caught ?? new Unknown(reasonOf(error)));
+            frame.locals.set(handler.name, caught ?? new Unknown(saidBy(error)));
           signal = this.#block(handler.body, frame);
         }
         const last = this.#block(statement.finally, frame);
@@ -370,7 +373,7 @@ export class Interpreter {
         return Signal.None;
       case "assert": {
         const test = this.evaluate(statement.test, frame);
-        if (!isOpen(test) && !this.truth(test)) throw new Raised("an assertion does not hold");
+        if (!isOpen(test) && !this.truth(test)) throw new Raised(say`an assertion does not hold`);
         return Signal.None;
       }
       case "raise":
@@ -441,10 +444,10 @@ export class Interpreter {
 
   #raised(value: Value): Raised {
     const instance = value instanceof Class ? new Instance(value) : value;
-    if (!(instance instanceof Instance)) return new Raised("the code raises an exception");
+    if (!(instance instanceof Instance)) return new Raised(say`the code raises an exception`);
     const given = instance.attributes.get("args");
     const text = given instanceof List && given.items.length > 0 ? `: ${show(given.items[0])}` : "";
-    return new Raised(`the code raises ${instance.cls.name}${text.slice(0, 200)}`, instance);
+    return new Raised(say`the code raises ${instance.cls.name}${text.slice(0, 200)}`, instance);
   }
 
   #delete(target: Expr, frame: Frame): void {
@@ -651,7 +654,7 @@ export class Interpreter {
             this.#assign(item.value, new List(items.slice(i, items.length - after)), frame);
           else {
             const at = star !== -1 && i > star ? items.length - 1 - after : i;
-            const none = new Unknown("there is nothing to unpack");
+            const none = new Unknown(say`there is nothing to unpack`);
             this.#assign(item, at < items.length ? items[at] : none, frame);
           }
         });
@@ -752,7 +755,9 @@ export class Interpreter {
           node.parts.map((part) => {
             const value = part === null ? null : this.evaluate(part, frame);
             if (typeof value === "number" || value === null) return value;
-            throw new NotKnown(value instanceof Unknown ? value.reason : "the slice is not known");
+            throw new NotKnown(
+              value instanceof Unknown ? value.reason : say`the slice is not known`,
+            );
           }),
         );
       case "call":
@@ -780,7 +785,7 @@ export class Interpreter {
           if (key !== null) dict.set(this.evaluate(key, frame), value);
           else if (value instanceof Dict)
             for (const pair of value.entries.values()) dict.set(...pair);
-          else return new Unknown("the dictionary is not known");
+          else return new Unknown(say`the dictionary is not known`);
         }
         return dict;
       }
@@ -847,7 +852,7 @@ export class Interpreter {
       const value = scope.get(name);
       if (value !== undefined) return value;
     }
-    return builtins(this).get(name) ?? new Unknown(`${name} is not defined here`);
+    return builtins(this).get(name) ?? new Unknown(say`${name} is not defined here`);
   }
 
   #comprehension(node: Extract<Expr, { kind: "comprehension" }>, frame: Frame): Value {
@@ -919,7 +924,7 @@ export class Interpreter {
       if (name === "__getattr__" || name === "__getattribute__")
         return new Native(name, ({ positional: [key] }) => this.attribute(object, show(key)));
       if (isModule(object)) return this.#layerAttribute(object, name);
-      return new Unknown(`${cls.name} has no attribute ${name} that is known`);
+      return new Unknown(say`${cls.name} has no attribute ${name} that is known`);
     }
     if (object instanceof Super) {
       const { lineage } = object.self.cls;
@@ -928,16 +933,18 @@ export class Interpreter {
         if (member !== undefined) return this.#bind(object.self, cls, member);
       }
       if (name === "__init__") return new Native(name, () => null);
-      return name === "__setattr__" ? this.attribute(object.self, name) : new Unknown(`no ${name}`);
+      return name === "__setattr__"
+        ? this.attribute(object.self, name)
+        : new Unknown(say`no ${name}`);
     }
     if (object instanceof Class) {
       if (name === "__name__") return object.name;
       const member = object.find(name);
       if (member instanceof Fn && member.kind === "class") return new Bound(object, member);
-      return member ?? new Unknown(`${object.name} has no attribute ${name} that is known`);
+      return member ?? new Unknown(say`${object.name} has no attribute ${name} that is known`);
     }
     if (object instanceof Namespace)
-      return object.member(name) ?? new Unknown(`${object.name}.${name} is not followed`);
+      return object.member(name) ?? new Unknown(say`${object.name}.${name} is not followed`);
     if (object instanceof Fn && name === "__name__") return object.name;
     if (object instanceof Native && object.members?.has(name)) return object.members.get(name)!;
     if (name === "__module__" || name === "__doc__") return "";
@@ -965,7 +972,7 @@ export class Interpreter {
       if (setting !== undefined) return setting;
       if (name === "bias") return null;
     }
-    return new Unknown(`${object.cls.name} has no attribute ${name} that is known`);
+    return new Unknown(say`${object.cls.name} has no attribute ${name} that is known`);
   }
 
   // ## Calls
@@ -1022,7 +1029,7 @@ export class Interpreter {
         positional.push(...items);
         ranges.push(...items.map(() => null));
       } else if (name === "**") {
-        if (!(value instanceof Dict)) return new Unknown("the named arguments are not known");
+        if (!(value instanceof Dict)) return new Unknown(say`the named arguments are not known`);
         for (const [key, item] of value.entries.values()) named.set(show(key), item);
       } else {
         named.set(name, value);
@@ -1035,7 +1042,7 @@ export class Interpreter {
   call(callee: Value, args: Args, range: SourceRange): Value {
     if (++this.#depth > this.limits.depth) {
       this.#depth--;
-      throw new Exhausted(`calls are nested more than ${this.limits.depth} deep`);
+      throw new Exhausted(say`calls are nested more than ${this.limits.depth} deep`);
     }
     const outer = this.site;
     try {
@@ -1057,7 +1064,7 @@ export class Interpreter {
         if (isModule(callee)) return this.#enter(callee, args, range);
         if (method instanceof Fn) return this.callFunction(method, withSelf(callee, args));
       }
-      return new Unknown("what is called here is not known");
+      return new Unknown(say`what is called here is not known`);
     } finally {
       this.site = outer;
       this.#depth--;
@@ -1070,7 +1077,7 @@ export class Interpreter {
     try {
       return native.call(args);
     } catch (error) {
-      if (error instanceof NotKnown) return new Unknown(error.message);
+      if (error instanceof NotKnown) return new Unknown(error.said);
       if (error instanceof ShapeError) throw new Failure(error, range, null, args.positional);
       throw error;
     }
@@ -1081,7 +1088,7 @@ export class Interpreter {
     try {
       return body();
     } catch (error) {
-      if (error instanceof NotKnown) return new Unknown(error.message);
+      if (error instanceof NotKnown) return new Unknown(error.said);
       if (error instanceof ShapeError) throw new Failure(error, frame.file.range(node), null, []);
       throw error;
     }
@@ -1106,7 +1113,7 @@ export class Interpreter {
         const given = named.get(name);
         if (given !== undefined) locals.set(name, given);
         else if (!locals.has(name))
-          locals.set(name, new Unknown(`${fn.name} was not given its argument ${name}`));
+          locals.set(name, new Unknown(say`${fn.name} was not given its argument ${name}`));
         named.delete(name);
       }
     }
@@ -1141,7 +1148,7 @@ export class Interpreter {
   #enter(module: Instance, args: Args, range: SourceRange): Value {
     if (this.#moduleDepth === 0 && this.recorder === null)
       this.rootCalls.push({ module, inputs: args.positional.map(asItIs), range });
-    if (!this.computing) return new Unknown("the network is only built");
+    if (!this.computing) return new Unknown(say`the network is only built`);
     this.site = range;
     return this.forward(module, args);
   }
@@ -1151,7 +1158,7 @@ export class Interpreter {
     this.step();
     this.recorder?.touch(module);
     if (++this.#moduleDepth > this.limits.depth)
-      throw new Exhausted(`modules are nested more than ${this.limits.depth} deep`);
+      throw new Exhausted(say`modules are nested more than ${this.limits.depth} deep`);
     const { site } = this;
     if (!this.guessing && !args.positional.some((value) => value instanceof Unknown)) {
       const given = { inputs: args.positional.map(asItIs), range: site };
@@ -1163,7 +1170,9 @@ export class Interpreter {
       const forward = module.cls.find("forward");
       if (forward instanceof Fn) return this.callFunction(forward, withSelf(module, args));
       if (forward instanceof Native) return forward.call(withSelf(module, args));
-      return new Unknown(`${module.cls.name} has no forward`);
+      // What stands for something that is not followed says why.
+      if (module.layer !== null) return module.layer.forward(args.positional, this);
+      return new Unknown(say`${module.cls.name} has no forward`);
     } finally {
       this.#moduleDepth--;
     }
@@ -1186,7 +1195,7 @@ export class Interpreter {
     } catch (error) {
       if (error instanceof ShapeError) throw new Failure(error, site, module, inputs);
       if (!(error instanceof NotKnown)) throw error;
-      output = new Unknown(error.message);
+      output = new Unknown(error.said);
     }
     if (output instanceof TensorValue)
       output = new TensorValue(output.tensor, output.field, module);
@@ -1195,13 +1204,13 @@ export class Interpreter {
   }
 
   #layerOf(module: Instance) {
-    if (module.layer === null) throw new NotKnown(`${module.cls.name} was not constructed`);
+    if (module.layer === null) throw new NotKnown(say`${module.cls.name} was not constructed`);
     return { layer: module.layer, site: this.site };
   }
 }
 
 /** Of two values the one they are, or unknown. */
-function joinedValue(a: Value, b: Value, reason: string): Value {
+function joinedValue(a: Value, b: Value, reason: Said): Value {
   if (a === b || a instanceof Unknown) return a;
   if (a instanceof Float && b instanceof Float && a.value === b.value) return a;
   const shape = (value: Value) => (value instanceof TensorValue ? value.shape.join() : null);
@@ -1211,7 +1220,7 @@ function joinedValue(a: Value, b: Value, reason: string): Value {
       a.items.map((item, i) => joinedValue(item, b.items[i], reason)),
       a.kind,
     );
-  return new Unknown(`it differs between the two ways of an if: ${reason}`);
+  return new Unknown(say`it differs between the two ways of an if: ${reason}`);
 }
 
 /** A list may grow later. */
@@ -1230,10 +1239,7 @@ const withSelf = (self: Value, args: Args): Args => ({
 const isOpen = (value: Value): boolean => value instanceof Unknown || value instanceof TensorValue;
 
 const asUnknown = (value: Value): Unknown =>
-  value instanceof Unknown ? value : new Unknown("it depends on a tensor's numbers");
-
-export const reasonOf = (error: unknown): string =>
-  error instanceof Error ? error.message : "it failed";
+  value instanceof Unknown ? value : new Unknown(say`it depends on a tensor's numbers`);
 
 const ownedBy = (cls: Class, fn: Fn): Fn => {
   fn.owner = cls;

@@ -21,13 +21,14 @@ import {
   Unknown,
   type Value,
 } from "./values.js";
+import { either, Refusal, type Said, say } from "../words.js";
 
 /** What a layer may tell the run that it takes part in. */
 export interface Run {
   /** Products that the reference does not count, because it does not compute them. */
   addMultiplyAdds(products: number): void;
   /** Only the shape is known: there is nothing to compute with. */
-  shapeOnly(what: string): void;
+  shapeOnly(what: string | Said): void;
 }
 
 /** One of PyTorch's layers with its settings. */
@@ -64,7 +65,7 @@ export class Settings {
     if (typeof value === "number" && Number.isSafeInteger(value)) return value;
     if (typeof value === "boolean") return Number(value);
     if (value instanceof Unknown) throw new NotKnown(value.reason);
-    throw new NotKnown(`${name} of ${this.name} is ${show(value, true)}, not a whole number`);
+    throw new NotKnown(say`${name} of ${this.name} is ${show(value, true)}, not a whole number`);
   }
 
   float(name: string): number {
@@ -94,7 +95,7 @@ export class Settings {
 }
 
 /** A value that is needed is not known. */
-export class NotKnown extends Error {}
+export class NotKnown extends Refusal {}
 
 export const truth = (value: Value): boolean => {
   if (value instanceof Float) return value.value !== 0;
@@ -133,10 +134,10 @@ export function ownParameters({ layer, attributes }: Instance): [string, TensorV
 
 export const noParameters: ReadonlyMap<string, readonly number[]> = new Map();
 
-export function tensorOf(value: Value | undefined, what: string): TensorValue {
+export function tensorOf(value: Value | undefined, what: string | Said): TensorValue {
   if (value instanceof TensorValue) return value;
   if (value instanceof Unknown) throw new NotKnown(value.reason);
-  throw new NotKnown(`${what} is no tensor`);
+  throw new NotKnown(say`${what} is no tensor`);
 }
 
 /** A tensor of which only the shape is known. */
@@ -144,7 +145,7 @@ export function shaped(
   shape: readonly number[],
   field: Field | null,
   run: Run,
-  what: string,
+  what: string | Said,
 ): TensorValue {
   run.shapeOnly(what);
   return new TensorValue(zeros(shape, { device: "meta" }), field);
@@ -153,7 +154,7 @@ export function shaped(
 export function expectAxes(x: TensorValue, ...allowed: number[]): void {
   if (!allowed.includes(x.shape.length))
     throw new ShapeError(
-      `the input must have ${allowed.join(" or ")} axes, but ${x.shape.length} arrive`,
+      say`the input must have ${either(allowed)} axes, but ${x.shape.length} arrive`,
       "input",
       allowed[0],
       x.shape.length,
@@ -165,12 +166,12 @@ export function expectSize(
   axis: number,
   expected: number,
   argument: string,
-  what: string,
+  what: Said,
 ): void {
   const got = x.shape.at(axis);
   if (got !== expected)
     throw new ShapeError(
-      `${argument}=${expected}, but ${got === undefined ? "none" : got} ${what} arrive`,
+      say`${argument}=${expected}, but ${got ?? say`none`} ${what} arrive`,
       argument,
       expected,
       got,
@@ -260,7 +261,7 @@ function real(
     extra: module.extraRepr(),
     parameters: new Map(own.map(([name, p]) => [name, p.shape])),
     forward([input]) {
-      const x = tensorOf(input, "the input");
+      const x = tensorOf(input, say`the input`);
       check(x);
       const y = module.hasHooks ? module.call(x.tensor) : module.forward(x.tensor);
       return new TensorValue(y, apply(x, y));
@@ -282,7 +283,7 @@ export const pointwise = (name: string, extra: string, parameters = noParameters
   beyond(
     extra,
     ([input], run) => {
-      const x = tensorOf(input, "the input");
+      const x = tensorOf(input, say`the input`);
       return shaped(x.shape, x.field, run, name);
     },
     parameters,
@@ -318,7 +319,8 @@ function conv(axes: 1 | 2 | 3, transposed = false): Entry {
       const mode = s.get("padding_mode");
       if (groups < 1 || input % groups !== 0 || output % groups !== 0)
         throw new ShapeError(
-          `groups=${groups} must divide both the ${input} input and the ${output} output channels`,
+          say`groups=${groups} must divide both the ${input} input and the ${output} output
+            channels`,
           "groups",
           undefined,
           groups,
@@ -345,7 +347,7 @@ function conv(axes: 1 | 2 | 3, transposed = false): Entry {
       const extra = parts.join(", ");
       const check = (x: TensorValue) => {
         expectAxes(x, axes + 2, axes + 1);
-        expectSize(x, -axes - 1, input, "in_channels", "channels");
+        expectSize(x, -axes - 1, input, "in_channels", say`channels`);
       };
       const whole = padding.every((p) => Number.isInteger(p));
       const two = (list: readonly number[]): [number, number] => [list[0], list[1]];
@@ -366,7 +368,7 @@ function conv(axes: 1 | 2 | 3, transposed = false): Entry {
           (x) => throughWindow(x.field, window),
           (x) => {
             check(x);
-            if (x.shape.length === 3) throw new NotKnown("a convolution without a batch");
+            if (x.shape.length === 3) throw new NotKnown(say`a convolution without a batch`);
           },
           { window, parameterFormula, extra },
         );
@@ -374,7 +376,7 @@ function conv(axes: 1 | 2 | 3, transposed = false): Entry {
       return beyond(
         extra,
         ([value], run) => {
-          const x = tensorOf(value, "the input");
+          const x = tensorOf(value, say`the input`);
           check(x);
           const before = x.shape.slice(-axes);
           const after = transposed
@@ -390,7 +392,7 @@ function conv(axes: 1 | 2 | 3, transposed = false): Entry {
               ? before
               : windowed(before, kernel, stride, padding, dilation);
           if (after.some((d) => d < 1))
-            throw new ShapeError(`nothing is left of ${printed(before)} pixels`, "padding");
+            throw new ShapeError(say`nothing is left of ${printed(before)} pixels`, "padding");
           const batch = x.shape.slice(0, -axes - 1);
           const y = shaped([...batch, output, ...after], null, run, name);
           const places = (transposed ? before : after).reduce((p, d) => p * d, batch[0] ?? 1);
@@ -431,7 +433,7 @@ const batchNorm = (axes: 1 | 2 | 3): Entry => ({
     const check = (x: TensorValue) => {
       if (axes === 1) expectAxes(x, 2, 3);
       else expectAxes(x, axes + 2);
-      expectSize(x, 1, features, "num_features", axes === 1 ? "features" : "channels");
+      expectSize(x, 1, features, "num_features", axes === 1 ? say`features` : say`channels`);
     };
     const module =
       axes === 2 ? new nn.BatchNorm2d(features, settings) : new nn.BatchNorm1d(features, settings);
@@ -446,7 +448,7 @@ const batchNorm = (axes: 1 | 2 | 3): Entry => ({
     return beyond(
       extra,
       ([value], run) => {
-        const x = tensorOf(value, "the input");
+        const x = tensorOf(value, say`the input`);
         check(x);
         return shaped(x.shape, null, run, "BatchNorm3d");
       },
@@ -512,7 +514,7 @@ function pool(axes: 1 | 2 | 3, kind: "Max" | "Avg"): Entry {
           );
       }
       return beyond(extra, ([value], run) => {
-        const x = tensorOf(value, "the input");
+        const x = tensorOf(value, say`the input`);
         expectAxes(x, axes + 2, axes + 1);
         const after = windowed(x.shape.slice(-axes), kernel, stride, padding, dilation, ceilMode);
         const shape = [...x.shape.slice(0, -axes), ...after];
@@ -544,7 +546,7 @@ function adaptivePool(axes: 1 | 2 | 3, kind: "Max" | "Avg"): Entry {
         );
       }
       return beyond(extra, ([value], run) => {
-        const x = tensorOf(value, "the input");
+        const x = tensorOf(value, say`the input`);
         expectAxes(x, axes + 2, axes + 1);
         const after = sizes.map((d, i) => (typeof d === "number" ? d : x.shape.slice(-axes)[i]));
         return shaped(
@@ -601,7 +603,7 @@ const recurrent = (kind: "LSTM" | "GRU" | "RNN"): [string, Entry] => [
         s.bool("batch_first"),
         s.bool("bidirectional"),
       ];
-      if (layers > 1000) throw new NotKnown(`${layers} layers are more than are followed`);
+      if (layers > 1000) throw new NotKnown(say`${layers} layers are more than are followed`);
       const gates = { LSTM: 4, GRU: 3, RNN: 1 }[kind];
       const directions = both ? 2 : 1;
       const parameters = new Map<string, number[]>();
@@ -628,9 +630,9 @@ const recurrent = (kind: "LSTM" | "GRU" | "RNN"): [string, Entry] => [
       return beyond(
         extra,
         ([value], run) => {
-          const x = tensorOf(value, "the input");
+          const x = tensorOf(value, say`the input`);
           expectAxes(x, 3, 2);
-          expectSize(x, -1, input, "input_size", "features");
+          expectSize(x, -1, input, "input_size", say`features`);
           const [n, l] = x.shape.length === 2 ? [1, 0] : batchFirst ? [0, 1] : [1, 0];
           const batch = x.shape.length === 2 ? [] : [x.shape[n]];
           run.addMultiplyAdds(products * x.shape[l] * (batch[0] ?? 1));
@@ -661,7 +663,7 @@ const upsample = (name: string, mode: string | null): [string, Entry] => [
       const what = factor === null ? `size=${show(size)}` : `scale_factor=${show(floats(factor))}`;
       const extra = `${what}, mode=${show(mode ?? s.get("mode"), true)}`;
       return beyond(extra, ([value], run) => {
-        const x = tensorOf(value, "the input");
+        const x = tensorOf(value, say`the input`);
         return resized(x, size, factor, run, name);
       });
     },
@@ -696,7 +698,7 @@ const shuffle = (name: string, key: string, up: boolean): [string, Entry] => [
     make(s) {
       const r = s.int(key);
       return beyond(`${key}=${r}`, ([value], run) =>
-        pixelShuffled(tensorOf(value, "the input"), r, up, run),
+        pixelShuffled(tensorOf(value, say`the input`), r, up, run),
       );
     },
   },
@@ -706,7 +708,7 @@ export function pixelShuffled(x: TensorValue, r: number, up: boolean, run: Run):
   const [c, h, w] = x.shape.slice(-3);
   const after = up ? [c / (r * r), h * r, w * r] : [c * r * r, h / r, w / r];
   if (after.some((d) => !Number.isInteger(d)))
-    throw new ShapeError(`${c} channels of ${h}×${w} cannot be shuffled by ${r}`, "input");
+    throw new ShapeError(say`${c} channels of ${h}×${w} cannot be shuffled by ${r}`, "input");
   return shaped([...x.shape.slice(0, -3), ...after], null, run, "PixelShuffle");
 }
 
@@ -736,7 +738,7 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
         return real(
           new nn.Linear(input, output, { bias }),
           () => null,
-          (x) => expectSize(x, -1, input, "in_features", "features"),
+          (x) => expectSize(x, -1, input, "in_features", say`features`),
           { parameterFormula: `${output}·${input}${bias ? ` + ${output}` : ""}` },
         );
       },
@@ -754,14 +756,14 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
         const affine = s.bool("affine");
         if (channels % groups !== 0)
           throw new ShapeError(
-            `num_groups=${groups} must divide num_channels=${channels}`,
+            say`num_groups=${groups} must divide num_channels=${channels}`,
             "num_groups",
           );
         return beyond(
           `${groups}, ${channels}, eps=${show(s.get("eps"))}, affine=${flag(affine)}, bias=${flag(affine)}`,
           ([value], run) => {
-            const x = tensorOf(value, "the input");
-            expectSize(x, 1, channels, "num_channels", "channels");
+            const x = tensorOf(value, say`the input`);
+            expectSize(x, 1, channels, "num_channels", say`channels`);
             return shaped(x.shape, null, run, "GroupNorm");
           },
           affine
@@ -787,9 +789,9 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
         return beyond(
           `${asTuple(shape)}, eps=${show(s.get("eps"))}, elementwise_affine=${flag(affine)}, bias=${flag(bias)}`,
           ([value], run) => {
-            const x = tensorOf(value, "the input");
+            const x = tensorOf(value, say`the input`);
             shape.forEach((d, i) =>
-              expectSize(x, i - shape.length, d, "normalized_shape", "features"),
+              expectSize(x, i - shape.length, d, "normalized_shape", say`features`),
             );
             return shaped(x.shape, null, run, "LayerNorm");
           },
@@ -893,13 +895,13 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
         const dim = s.int("dim");
         const sizes = s.axes("unflattened_size", 8);
         return beyond(`dim=${dim}, unflattened_size=${asTuple(sizes)}`, ([value], run) => {
-          const x = tensorOf(value, "the input");
+          const x = tensorOf(value, say`the input`);
           const at = dim < 0 ? dim + x.shape.length : dim;
           const known = sizes.reduce((p, d) => (d === -1 ? p : p * d), 1);
           const filled = sizes.map((d) => (d === -1 ? x.shape[at] / known : d));
           if (filled.reduce((p, d) => p * d, 1) !== x.shape[at])
             throw new ShapeError(
-              `unflattened_size=${asTuple(sizes)}, but ${x.shape[at]} features arrive`,
+              say`unflattened_size=${asTuple(sizes)}, but ${x.shape[at]} features arrive`,
               "unflattened_size",
             );
           return shaped(
@@ -936,7 +938,7 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
         return beyond(
           listed(`${count}, ${size}`, padding === null ? "" : `padding_idx=${show(padding)}`),
           ([value], run) =>
-            shaped([...tensorOf(value, "the input").shape, size], null, run, "Embedding"),
+            shaped([...tensorOf(value, say`the input`).shape, size], null, run, "Embedding"),
           new Map([["weight", [count, size]]]),
           { parameterFormula: `${count}·${size}` },
         );
@@ -955,7 +957,7 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
         const [size, heads, bias] = [s.int("embed_dim"), s.int("num_heads"), s.bool("bias")];
         const batchFirst = s.bool("batch_first");
         if (size % heads !== 0)
-          throw new ShapeError(`num_heads=${heads} must divide embed_dim=${size}`, "num_heads");
+          throw new ShapeError(say`num_heads=${heads} must divide embed_dim=${size}`, "num_heads");
         const parameters = new Map([["in_proj_weight", [3 * size, size]]]);
         if (bias) parameters.set("in_proj_bias", [3 * size]);
         parameters.set("out_proj.weight", [size, size]);
@@ -963,10 +965,10 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
         return beyond(
           "",
           ([q, k], run) => {
-            const [query, key] = [tensorOf(q, "the query"), tensorOf(k, "the key")];
+            const [query, key] = [tensorOf(q, say`the query`), tensorOf(k, say`the key`)];
             expectAxes(query, 3, 2);
-            expectSize(query, -1, size, "embed_dim", "features");
-            expectSize(key, -1, size, "embed_dim", "features");
+            expectSize(query, -1, size, "embed_dim", say`features`);
+            expectSize(key, -1, size, "embed_dim", say`features`);
             const axis = batchFirst || query.shape.length === 2 ? query.shape.length - 2 : 0;
             const [l, m] = [query.shape[axis], key.shape[axis]];
             const n = query.shape.length === 2 ? 1 : query.shape[batchFirst ? 0 : 1];
@@ -998,5 +1000,5 @@ export const layers: ReadonlyMap<string, Entry> = new Map<string, Entry>([
 ]);
 
 /** A layer whose settings are not known, or do not exist. */
-export const unknownLayer = (reason: string): Layer =>
+export const unknownLayer = (reason: Said): Layer =>
   beyond("…", () => new Unknown(reason), noParameters, {});

@@ -20,6 +20,7 @@ import {
   windowed,
 } from "./layers.js";
 import { List, show, tuple } from "./values.js";
+import { say } from "../words.js";
 
 const shown = (s: Settings, ...names: string[]): string =>
   names.map((name) => `${name}=${show(s.get(name), true)}`).join(", ");
@@ -43,7 +44,7 @@ const instanceNorm = (axes: 1 | 2 | 3): [string, Entry] => [
         `${features}, eps=${show(s.get("eps"))}, momentum=${show(s.get("momentum"))}, ` +
           `affine=${flag(affine)}, bias=${flag(affine)}, track_running_stats=${flag(s.bool("track_running_stats"))}`,
         ([value], run) => {
-          const x = tensorOf(value, "the input");
+          const x = tensorOf(value, say`the input`);
           expectAxes(x, axes + 2, axes + 1);
           return shaped(x.shape, x.field, run, `InstanceNorm${axes}d`);
         },
@@ -67,7 +68,7 @@ const padding = (name: string, axes: 1 | 2 | 3): [string, Entry] => [
       const sides = s.axes("padding", 2 * axes);
       const value = name === "ConstantPad" ? `, value=${show(s.get("value"))}` : "";
       return beyond(`${printed(sides)}${value}`, ([input], run) => {
-        const x = tensorOf(input, "the input");
+        const x = tensorOf(input, say`the input`);
         const first = x.shape.length - axes;
         const shape = x.shape.map((d, i) => {
           const at = 2 * (x.shape.length - 1 - i);
@@ -99,8 +100,8 @@ const cell = (kind: "LSTMCell" | "GRUCell" | "RNNCell"): [string, Entry] => [
       return beyond(
         listed(`${input}, ${hidden}`, bias ? "" : "bias=False"),
         ([value], run) => {
-          const x = tensorOf(value, "the input");
-          expectSize(x, -1, input, "input_size", "features");
+          const x = tensorOf(value, say`the input`);
+          expectSize(x, -1, input, "input_size", say`features`);
           const shape = [...x.shape.slice(0, -1), hidden];
           run.addMultiplyAdds(
             (x.shape.length === 2 ? x.shape[0] : 1) * gates * hidden * (input + hidden),
@@ -125,7 +126,7 @@ const unpool = (axes: 1 | 2 | 3): [string, Entry] => [
       return beyond(
         `kernel_size=${asTuple(kernel)}, stride=${asTuple(stride)}, padding=${asTuple(sides)}`,
         ([value, , size], run) => {
-          const x = tensorOf(value, "the input");
+          const x = tensorOf(value, say`the input`);
           const wanted =
             size instanceof List ? size.items.slice(-axes).map((d) => Number(d)) : undefined;
           const before = x.shape.slice(-axes);
@@ -146,7 +147,7 @@ const folds: [string, Entry][] = [
       signature: "kernel_size, dilation=1, padding=0, stride=1",
       make: (s) =>
         beyond(shown(s, "kernel_size", "dilation", "padding", "stride"), ([value], run) => {
-          const x = tensorOf(value, "the input");
+          const x = tensorOf(value, say`the input`);
           expectAxes(x, 4, 3);
           const sizes = (name: string) => s.axes(name, 2);
           const kernel = sizes("kernel_size");
@@ -167,12 +168,12 @@ const folds: [string, Entry][] = [
         beyond(
           shown(s, "output_size", "kernel_size", "dilation", "padding", "stride"),
           ([value], run) => {
-            const x = tensorOf(value, "the input");
+            const x = tensorOf(value, say`the input`);
             const kernel = s.axes("kernel_size", 2);
             const channels = x.shape.at(-2)! / (kernel[0] * kernel[1]);
             if (!Number.isInteger(channels))
               throw new ShapeError(
-                `${x.shape.at(-2)} rows are no whole number of ${kernel.join("×")} blocks`,
+                say`${x.shape.at(-2)!} rows are no whole number of ${kernel.join("×")} blocks`,
                 "kernel_size",
               );
             const after = [channels, ...s.axes("output_size", 2)];
@@ -193,10 +194,10 @@ const ofTwo = (
     signature,
     make: (s) =>
       beyond(extra(s), ([a, b], run) => {
-        const [x, y] = [tensorOf(a, "the first input"), tensorOf(b, "the second input")];
+        const [x, y] = [tensorOf(a, say`the first input`), tensorOf(b, say`the second input`)];
         const dim = name === "CosineSimilarity" ? s.int("dim") : -1;
         const at = dim < 0 ? dim + x.shape.length : dim;
-        expectSize(y, at, x.shape[at], "dim", "features");
+        expectSize(y, at, x.shape[at], "dim", say`features`);
         return shaped(x.shape.toSpliced(at, 1), null, run, name);
       }),
   },
@@ -242,10 +243,15 @@ export const moreLayers: readonly [string, Entry][] = [
       signature: "dim=-1",
       make: (s) =>
         beyond(shown(s, "dim"), ([value], run) => {
-          const x = tensorOf(value, "the input");
+          const x = tensorOf(value, say`the input`);
           const at = s.int("dim") < 0 ? s.int("dim") + x.shape.length : s.int("dim");
           if (x.shape[at] % 2 !== 0)
-            throw new ShapeError(`${x.shape[at]} cannot be halved`, "dim", undefined, x.shape[at]);
+            throw new ShapeError(
+              say`${x.shape[at]} cannot be halved`,
+              "dim",
+              undefined,
+              x.shape[at],
+            );
           return shaped(x.shape.with(at, x.shape[at] / 2), x.field, run, "GLU");
         }),
     },
@@ -261,9 +267,9 @@ export const moreLayers: readonly [string, Entry][] = [
         return beyond(
           `${asTuple(shape)}, ${shown(s, "eps", "elementwise_affine")}`,
           ([value], run) => {
-            const x = tensorOf(value, "the input");
+            const x = tensorOf(value, say`the input`);
             shape.forEach((d, i) =>
-              expectSize(x, i - shape.length, d, "normalized_shape", "features"),
+              expectSize(x, i - shape.length, d, "normalized_shape", say`features`),
             );
             return shaped(x.shape, null, run, "RMSNorm");
           },
@@ -283,11 +289,11 @@ export const moreLayers: readonly [string, Entry][] = [
           shown(s, "in1_features", "in2_features", "out_features", "bias"),
           ([first, second], run) => {
             const [x, y] = [
-              tensorOf(first, "the first input"),
-              tensorOf(second, "the second input"),
+              tensorOf(first, say`the first input`),
+              tensorOf(second, say`the second input`),
             ];
-            expectSize(x, -1, a, "in1_features", "features");
-            expectSize(y, -1, b, "in2_features", "features");
+            expectSize(x, -1, a, "in1_features", say`features`);
+            expectSize(y, -1, b, "in2_features", say`features`);
             return shaped([...x.shape.slice(0, -1), out], null, run, "Bilinear");
           },
           new Map([
@@ -304,7 +310,7 @@ export const moreLayers: readonly [string, Entry][] = [
       signature: "norm_type, kernel_size, stride=None, ceil_mode=False",
       make: (s) =>
         beyond(shown(s, "norm_type", "kernel_size", "stride", "ceil_mode"), ([value], run) => {
-          const x = tensorOf(value, "the input");
+          const x = tensorOf(value, say`the input`);
           const kernel = s.axes("kernel_size", 2);
           const stride = s.get("stride") === null ? kernel : s.axes("stride", 2);
           const after = windowed(
@@ -326,7 +332,7 @@ export const moreLayers: readonly [string, Entry][] = [
         return beyond(
           `${count}, ${size}, mode=${show(s.get("mode"), true)}`,
           ([value, offsets], run) => {
-            const x = tensorOf(value, "the input");
+            const x = tensorOf(value, say`the input`);
             const bags = (offsets ?? null) === null ? x : tensorOf(offsets, "offsets");
             return shaped([bags.shape[0], size], null, run, "EmbeddingBag");
           },

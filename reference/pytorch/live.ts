@@ -7,6 +7,7 @@ import { Module, Parameter } from "../nn/module.js";
 import type { Tensor } from "../tensor.js";
 import { Failure, type Interpreter } from "./interpreter.js";
 import { childrenOf, type Instance, isModule, plainArgs, TensorValue, Unknown } from "./values.js";
+import { type Said, say, spoken } from "../words.js";
 
 /** A module of the source, with all that it is made of. */
 export function live(
@@ -31,6 +32,13 @@ export function live(
   if (layer?.real)
     for (const [name, parameter] of layer.real.namedParameters()) result.adopt(name, parameter);
   return result;
+}
+
+/** The source does something that is not followed. */
+class NotComputed extends TypeError {
+  constructor(readonly said: Said) {
+    super(spoken(said));
+  }
 }
 
 class SourceModule extends Module {
@@ -72,8 +80,9 @@ class SourceModule extends Module {
     }
     const uncomputed = run.unavailable();
     if (output instanceof TensorValue && uncomputed === null) return output.tensor;
-    const why = output instanceof Unknown ? output.reason : `${uncomputed} is not computed`;
-    throw new TypeError(`${this.getName()}: ${why}`);
+    const why =
+      output instanceof Unknown ? output.reason : say`${uncomputed ?? say`it`} is not computed`;
+    throw new NotComputed(say`${this.getName()}: ${why}`);
   }
 
   /** The source asks `self.training`. */

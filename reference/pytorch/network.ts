@@ -6,7 +6,6 @@
 
 import { withDevice } from "../backend.js";
 import { zeros } from "../create.js";
-import type { ShapeError } from "../errors.js";
 import { noGrad } from "../tape.js";
 import { sizeOf } from "../tensor.js";
 import { type Graph, multiplyAdds, trace } from "../trace.js";
@@ -36,6 +35,7 @@ import {
   type Value,
 } from "./values.js";
 import { moduleClass } from "./torch.js";
+import { type Said, say } from "../words.js";
 
 /** Sizes of one input, the batch's place first. */
 export interface Sizes {
@@ -145,7 +145,7 @@ export function runOnce(
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       failure = error;
-      return new Unknown(error.message);
+      return new Unknown(error.said);
     } finally {
       run.recorder = null;
       run.guessing = false;
@@ -271,7 +271,7 @@ export function inspect(
   const values = a.values.map(({ range, value }, i): ValueHint => {
     if (value instanceof TensorValue)
       return { range, shape: dims(value, alike ? b.values[i].value : undefined) };
-    return { range, shape: null, unknown: value instanceof Unknown ? value.reason : "unknown" };
+    return { range, shape: null, unknown: value instanceof Unknown ? value.reason : say`unknown` };
   });
   const out = tensorIn(a.output);
   const output = out && dims(out, tensorIn(b.output) ?? undefined);
@@ -397,40 +397,34 @@ export function findingOf(failure: Failure, a?: Pass, b?: Pass): Finding {
   const range = (argument !== undefined && module?.argumentRanges.get(argument)) || null;
   const other = b?.failure?.inputs.at(0);
   const arrived = tensorIn(inputs.at(0));
-  const shape = arrived === null ? "" : ` (the input is ${showDims(dims(arrived, other))})`;
-  const who = module === null ? "" : `${module.cls.name}: `;
+  const refused = module === null ? error.said : say`${module.cls.name}: ${error.said}`;
   const literal = range !== null && actual !== undefined && range.end - range.start < 8;
   const last = a?.layers.at(-1);
   const from = arrived?.madeBy ?? (module === null ? null : (last?.module ?? null));
   return {
     severity: "error",
     code: "shape",
-    message: `${who}${plain(error)}${shape}`,
+    message:
+      arrived === null ? refused : say`${refused} (the input is ${showDims(dims(arrived, other))})`,
     range: range ?? module?.definition ?? failure.range,
     ...(expected === undefined ? {} : { expected: String(expected) }),
     ...(actual === undefined ? {} : { got: String(actual) }),
     related: [
       ...(from?.definition
-        ? [{ range: from.definition, message: `${from.cls.name} comes before it` }]
+        ? [{ range: from.definition, message: say`${from.cls.name} comes before it` }]
         : []),
-      { range: failure.range, message: "it is called here" },
+      { range: failure.range, message: say`it is called here` },
     ],
     ...(literal && argument !== undefined && settable.has(argument)
       ? {
           fix: {
-            title: `Set ${argument} to ${actual}`,
+            title: say`Set ${argument} to ${actual}`,
             edits: [{ range, text: String(actual) }],
           },
         }
       : {}),
   };
 }
-
-/** Without the paths and names that the library puts before its messages. */
-const plain = ({ message, operation }: ShapeError): string =>
-  operation === undefined
-    ? message
-    : message.slice(message.indexOf(`${operation}: `) + operation.length + 2);
 
 const settable: ReadonlySet<string> = new Set([
   ...["in_features", "in_channels", "num_features", "num_channels", "input_size"],
@@ -450,7 +444,7 @@ function notesOn(
   const add = (
     code: Finding["code"],
     module: Instance,
-    message: string,
+    message: Said,
     argument?: string,
     fix?: Finding["fix"],
   ) => {
@@ -471,13 +465,13 @@ function notesOn(
       add(
         "bias-before-batch-norm",
         before!,
-        "its bias does nothing: the batch normalisation after it takes the mean away; bias=False saves " +
-          `${show(before!.settings.get("out_channels") ?? null)} parameters`,
+        say`its bias does nothing: the batch normalisation after it takes the mean away; bias=False
+          saves ${show(before!.settings.get("out_channels") ?? null)} parameters`,
       );
     const sibling = (m: Instance) => (paths.get(m) ?? "").replace(/[^.]*$/, "");
     const neighbours = before !== null && sibling(before) === sibling(module);
     if (is(module, /^Linear$/) && is(before, /^Linear$/) && neighbours)
-      add("no-relu", module, "two linear layers with nothing between them are one linear layer");
+      add("no-relu", module, say`two linear layers with nothing between them are one linear layer`);
     const { window } = module.layer!;
     if (window !== undefined && x instanceof TensorValue && source !== "assumed")
       for (const axis of [0, 1] as const) {
@@ -485,9 +479,10 @@ function notesOn(
         const [k, s, p] = [window.kernel[axis], window.stride[axis], window.padding[axis]];
         const lost = (size + 2 * p - k) % s;
         if (k !== s || lost === 0 || window.ceilMode || window.dilation[axis] !== 1) continue;
-        const what = axis === 0 ? "row" : "column";
-        const many = lost === 1 ? `the last ${what} is` : `the last ${lost} ${what}s are`;
-        add("odd-size", module, `${many} never seen: ${size} does not divide by ${s}`);
+        const rows = lost === 1 ? say`the last row is` : say`the last ${lost} rows are`;
+        const columns = lost === 1 ? say`the last column is` : say`the last ${lost} columns are`;
+        const many = axis === 0 ? rows : columns;
+        add("odd-size", module, say`${many} never seen: ${size} does not divide by ${s}`);
         break;
       }
   }
@@ -502,7 +497,7 @@ function notesOn(
     notes.push({
       severity: "note",
       code: "softmax-before-cross-entropy",
-      message: "the cross-entropy loss takes the softmax itself; twice makes learning slow",
+      message: say`the cross-entropy loss takes the softmax itself; twice makes learning slow`,
       range: where,
       related: [],
     });
@@ -513,7 +508,7 @@ function notesOn(
     const elsewhere = unused.length > 0 ? trained() : touched;
     for (const [module, path] of unused)
       if (elsewhere?.has(module) === false)
-        add("unused-layer", module, `${path} is never used in forward`);
+        add("unused-layer", module, say`${path} is never used in forward`);
   }
   const unique = new Map(notes.map((n) => [`${n.code} ${n.range.start} ${n.range.end}`, n]));
   return [...unique.values()];

@@ -16,6 +16,7 @@ import type {
   Span,
   Stmt,
 } from "./ast.js";
+import { type Said, say } from "../words.js";
 
 export interface WasmFiles {
   /** `web-tree-sitter.wasm` of the package web-tree-sitter. */
@@ -170,7 +171,7 @@ class Reader {
   #statement(node: Node): Stmt[] {
     if (++this.#depth > deepest) {
       this.#depth--;
-      return [{ kind: "broken", why: "this is nested too deeply", ...span(node) }];
+      return [{ kind: "broken", why: say`this is nested too deeply`, ...span(node) }];
     }
     try {
       return this.#read(node);
@@ -363,7 +364,7 @@ class Reader {
         const whole = node.namedChildren.filter((c) => /_(definition|statement)$/.test(c.type));
         return [
           ...whole.flatMap((child) => this.#statement(child)),
-          { kind: "broken", why: "this is not finished", ...at },
+          { kind: "broken", why: say`this is not finished`, ...at },
         ];
       }
       default:
@@ -488,7 +489,7 @@ class Reader {
 
   #need(node: Node | null, around: Node): Expr {
     return node === null
-      ? { kind: "broken", why: "this is not finished", ...span(around) }
+      ? { kind: "broken", why: say`this is not finished`, ...span(around) }
       : this.expr(node);
   }
 
@@ -500,7 +501,7 @@ class Reader {
   expr(node: Node): Expr {
     if (++this.#depth > deepest) {
       this.#depth--;
-      return { kind: "broken", why: "this is nested too deeply", ...span(node) };
+      return { kind: "broken", why: say`this is nested too deeply`, ...span(node) };
     }
     try {
       return this.#expr(node);
@@ -512,10 +513,10 @@ class Reader {
   #expr(node: Node): Expr {
     const at = span(node);
     const field = (name: string) => this.#need(this.#field(node, name), node);
-    const broken = (why: string): Expr => ({ kind: "broken", why, ...at });
+    const broken = (why: Said): Expr => ({ kind: "broken", why, ...at });
     if (node.isMissing) {
       this.errors.push(at);
-      return broken("something is missing here");
+      return broken(say`something is missing here`);
     }
     switch (node.type) {
       case "identifier":
@@ -523,7 +524,7 @@ class Reader {
       case "integer": {
         const digits = this.#text(node).replaceAll("_", "").toLowerCase();
         const value = Number(digits.replace(/[lj]$/, ""));
-        return Number.isSafeInteger(value) ? { kind: "int", value, ...at } : broken("too large");
+        return Number.isSafeInteger(value) ? { kind: "int", value, ...at } : broken(say`too large`);
       }
       case "float":
         return { kind: "float", value: parseFloat(this.#text(node).replaceAll("_", "")), ...at };
@@ -695,9 +696,9 @@ class Reader {
       }
       case "ERROR":
         this.errors.push(at);
-        return broken("this is not finished");
+        return broken(say`this is not finished`);
       default:
-        return broken(`${node.type.replaceAll("_", " ")} is not followed`);
+        return broken(say`${node.type.replaceAll("_", " ")} is not followed`);
     }
   }
 
@@ -757,7 +758,7 @@ class Reader {
       const shown = this.text.slice(value.endIndex, child.endIndex).trimStart().startsWith("=");
       const before = shown ? [`${this.text.slice(child.startIndex + 1, value.endIndex)}=`] : [];
       if (format?.namedChildren.some((c) => c.type === "interpolation") === true)
-        return [{ kind: "broken", why: "computed formats are not followed", ...span(child) }];
+        return [{ kind: "broken", why: say`computed formats are not followed`, ...span(child) }];
       return [
         ...before,
         {

@@ -44,6 +44,7 @@ import {
   Unknown,
   type Value,
 } from "./values.js";
+import { say } from "../words.js";
 
 /** Binds a call's arguments to the names of a signature such as `input, dim=None, *rest`. */
 export function bind(name: string, signature: string, args: Args): Settings {
@@ -59,7 +60,7 @@ export function bind(name: string, signature: string, args: Args): Settings {
     } else if (i < args.positional.length) values.set(parameter, args.positional[i++]);
     else {
       const given = args.named.get(parameter) ?? standard;
-      if (given === undefined) throw new NotKnown(`${name} was not given its ${parameter}`);
+      if (given === undefined) throw new NotKnown(say`${name} was not given its ${parameter}`);
       values.set(parameter, given);
     }
   }
@@ -95,12 +96,12 @@ function literal(text: string): Value {
 
 type Body = (s: Settings, run: Interpreter) => Value;
 
-const input = (s: Settings): TensorValue => tensorOf(s.get("input"), "the input");
+const input = (s: Settings): TensorValue => tensorOf(s.get("input"), say`the input`);
 
 const axisIn = (x: TensorValue, dim: number, more = 0): number => {
   const axes = x.shape.length + more;
   if (dim < -axes || dim >= axes)
-    throw new ShapeError(`axis ${dim} does not exist among ${axes}`, "dim", axes, dim);
+    throw new ShapeError(say`axis ${dim} does not exist among ${axes}`, "dim", axes, dim);
   return dim < 0 ? dim + axes : dim;
 };
 
@@ -162,7 +163,7 @@ const extreme =
 function listOf(value: Value, run: Interpreter): TensorValue[] {
   const items = iterate(run, value);
   if (items instanceof Unknown) throw new NotKnown(items.reason);
-  return items.map((item) => tensorOf(item, "an item"));
+  return items.map((item) => tensorOf(item, say`an item`));
 }
 
 const fieldsOf = (list: readonly TensorValue[]): Field | null =>
@@ -204,7 +205,7 @@ const created: [string, Body] = ["*size", (s) => fresh(sizesOf(s.get("size")))];
 
 const fresh = (shape: readonly number[], int = false): TensorValue => {
   if (shape.length > 16 || sizeOf(shape) > Number.MAX_SAFE_INTEGER)
-    throw new NotKnown("the tensor is too large");
+    throw new NotKnown(say`the tensor is too large`);
   const dtype = int ? "int64" : "float32";
   const field: Field | null = shape.length === 4 ? { size: [1, 1], jump: [1, 1] } : null;
   return new TensorValue(zeros(shape, { dtype, device: "meta" }), field);
@@ -317,7 +318,7 @@ const table: Record<string, [signature: string, body: Body]> = {
       const shape = sizes.map((d, i) => (d === -1 ? x.shape[i - offset] : d));
       x.shape.forEach((d, i) => {
         if (d !== 1 && d !== shape[i + offset])
-          throw new ShapeError(`a size of ${d} cannot become ${shape[i + offset]}`, "size", d);
+          throw new ShapeError(say`a size of ${d} cannot become ${shape[i + offset]}`, "size", d);
       });
       return shaped(shape, null, run, "expand");
     },
@@ -368,7 +369,7 @@ const table: Record<string, [signature: string, body: Body]> = {
     "tensors, dim=0",
     (s, run) => {
       const list = listOf(s.get("tensors"), run);
-      if (list.length === 0) throw new NotKnown("nothing is put together");
+      if (list.length === 0) throw new NotKnown(say`nothing is put together`);
       return new TensorValue(
         ops.concat(
           list.map((t) => t.tensor),
@@ -382,7 +383,7 @@ const table: Record<string, [signature: string, body: Body]> = {
     "tensors, dim=0",
     (s, run) => {
       const list = listOf(s.get("tensors"), run);
-      if (list.length === 0) throw new NotKnown("nothing is put together");
+      if (list.length === 0) throw new NotKnown(say`nothing is put together`);
       const dim = axisIn(list[0], s.int("dim"), 1);
       const raised = list.map((t) => reshaped(t, t.shape.toSpliced(dim, 0, 1)).tensor);
       return new TensorValue(ops.concat(raised, { dim }), fieldsOf(list));
@@ -456,7 +457,7 @@ const table: Record<string, [signature: string, body: Body]> = {
     "input, weight, bias=None",
     (s) => {
       const bias = s.get("bias");
-      const weight = tensorOf(s.get("weight"), "the weight");
+      const weight = tensorOf(s.get("weight"), say`the weight`);
       return new TensorValue(
         ops.linear(
           input(s).tensor,
@@ -469,7 +470,7 @@ const table: Record<string, [signature: string, body: Body]> = {
   conv2d: [
     "input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1",
     (s) => {
-      const [x, weight] = [input(s), tensorOf(s.get("weight"), "the weight")];
+      const [x, weight] = [input(s), tensorOf(s.get("weight"), say`the weight`)];
       const bias = s.get("bias");
       const two = (name: string) => s.axes(name, 2) as [number, number];
       const options = { stride: two("stride"), padding: two("padding"), dilation: two("dilation") };
@@ -551,7 +552,7 @@ const table: Record<string, [signature: string, body: Body]> = {
     "condition, input=None, other=None",
     (s, run) => {
       const [a, b] = [s.get("input"), s.get("other")];
-      const condition = tensorOf(s.get("condition"), "the condition");
+      const condition = tensorOf(s.get("condition"), say`the condition`);
       return [a, b].reduce<Value>(
         (x, y) => (y instanceof TensorValue ? binary(run, "-", x, y) : x),
         condition,
@@ -580,13 +581,13 @@ const table: Record<string, [signature: string, body: Body]> = {
   index_select: [
     "input, dim, index",
     (s, run) => {
-      const [x, at] = [input(s), tensorOf(s.get("index"), "the index")];
+      const [x, at] = [input(s), tensorOf(s.get("index"), say`the index`)];
       return shaped(x.shape.with(axisIn(x, s.int("dim")), sizeOf(at.shape)), null, run, "select");
     },
   ],
   gather: [
     "input, dim, index",
-    (s, run) => shaped(tensorOf(s.get("index"), "the index").shape, null, run, "gather"),
+    (s, run) => shaped(tensorOf(s.get("index"), say`the index`).shape, null, run, "gather"),
   ],
   movedim: ["input, source, destination", moved],
   moveaxis: ["input, source, destination", moved],
@@ -610,7 +611,7 @@ const table: Record<string, [signature: string, body: Body]> = {
   embedding: [
     "input, weight",
     (s, run) => {
-      const size = tensorOf(s.get("weight"), "the weight").shape[1];
+      const size = tensorOf(s.get("weight"), say`the weight`).shape[1];
       return shaped([...input(s).shape, size], null, run, "embedding");
     },
   ],
@@ -637,7 +638,7 @@ const table: Record<string, [signature: string, body: Body]> = {
   grid_sample: [
     "input, grid, *rest",
     (s, run) => {
-      const [x, grid] = [input(s), tensorOf(s.get("grid"), "the grid")];
+      const [x, grid] = [input(s), tensorOf(s.get("grid"), say`the grid`)];
       return shaped([...x.shape.slice(0, 2), ...grid.shape.slice(1, -1)], null, run, "grid_sample");
     },
   ],
@@ -678,8 +679,11 @@ const table: Record<string, [signature: string, body: Body]> = {
       ],
     ]),
   ),
-  binary_cross_entropy: ["input, *rest", (_, run) => shaped([], null, run, "a loss")],
-  binary_cross_entropy_with_logits: ["input, *rest", (_, run) => shaped([], null, run, "a loss")],
+  binary_cross_entropy: ["input, *rest", (_, run) => shaped([], null, run, say`a loss`)],
+  binary_cross_entropy_with_logits: [
+    "input, *rest",
+    (_, run) => shaped([], null, run, say`a loss`),
+  ],
   div: operator("/"),
   div_: operator("/"),
   pow: operator("**"),
@@ -746,7 +750,7 @@ const table: Record<string, [signature: string, body: Body]> = {
   ones_like: ["input", (s) => fresh(input(s).shape)],
   rand_like: ["input", (s) => fresh(input(s).shape)],
   randn_like: ["input", (s) => fresh(input(s).shape)],
-  item: ["input", () => new Unknown("it depends on a tensor's numbers")],
+  item: ["input", () => new Unknown(say`it depends on a tensor's numbers`)],
   long: ["input", (s) => fresh(input(s).shape, true)],
   int: ["input", (s) => fresh(input(s).shape, true)],
 };
@@ -827,7 +831,7 @@ const unfoldAxis = (x: TensorValue, run: Interpreter): Native =>
     );
     const at = axisIn(x, dim);
     if (size > x.shape[at])
-      throw new ShapeError(`windows of ${size} do not fit an axis of ${x.shape[at]}`, "size");
+      throw new ShapeError(say`windows of ${size} do not fit an axis of ${x.shape[at]}`, "size");
     const count = Math.floor((x.shape[at] - size) / step) + 1;
     return shaped([...x.shape.with(at, count), size], null, run, "unfold");
   });
@@ -836,7 +840,7 @@ const withType = (x: TensorValue, like: TensorValue): TensorValue =>
   like.tensor.dtype === "int64" ? fresh(x.shape, true) : x;
 
 const pieces = (size: number, length: number): number[] => {
-  if (length < 1) throw new NotKnown("pieces of no length");
+  if (length < 1) throw new NotKnown(say`pieces of no length`);
   return Array.from({ length: Math.ceil(size / length) }, (_, i) =>
     Math.min(length, size - i * length),
   );
@@ -852,18 +856,18 @@ function nested(value: Value): number[] {
 function einsum(s: Settings, run: Interpreter): Value {
   const equation = show(s.get("equation")).replaceAll(" ", "");
   const match = /^([a-zA-Z,]+)->([a-zA-Z]*)$/.exec(equation);
-  if (match === null) throw new NotKnown("this einsum is not followed");
+  if (match === null) throw new NotKnown(say`this einsum is not followed`);
   const given = s.get("operands");
   const operands = listOf(given, run);
   const sizes = new Map<string, number>();
   for (const [i, letters] of match[1].split(",").entries())
     Array.from(letters).forEach((letter, axis) => {
       const size = operands.at(i)?.shape.at(axis);
-      if (size === undefined) throw new NotKnown("this einsum is not followed");
+      if (size === undefined) throw new NotKnown(say`this einsum is not followed`);
       const before = sizes.get(letter) ?? size;
       if (before !== size)
         throw new ShapeError(
-          `einsum: ${letter} is ${before} and ${size}`,
+          say`einsum: ${letter} is ${before} and ${size}`,
           "operands",
           before,
           size,
@@ -916,11 +920,11 @@ export function tensorMethod(run: Interpreter, object: Value, name: string): Val
     if (name === "ndim") return object.shape.length;
     if (name === "T") return permuted(object, object.shape.map((_, i) => i).reverse());
     if (name === "data") return object;
-    if (name === "device" || name === "dtype") return new Unknown(`the ${name} is not followed`);
+    if (name === "device" || name === "dtype") return new Unknown(say`the ${name} is not followed`);
     if (name === "unfold") return unfoldAxis(object, run);
     const native = tensorFunction(run, name);
     return native === undefined
-      ? new Unknown(`the method ${name} of a tensor is not followed`)
+      ? new Unknown(say`the method ${name} of a tensor is not followed`)
       : new Bound(object, native);
   }
   if (object instanceof Native && object.name === "chain" && name === "from_iterable")
@@ -933,7 +937,7 @@ export function tensorMethod(run: Interpreter, object: Value, name: string): Val
   if (typeof object === "string") return stringMethod(run, object, name, method);
   if (typeof object === "number" && name === "bit_length")
     return method(() => Math.floor(Math.log2(Math.max(1, Math.abs(object)))) + 1);
-  return new Unknown(`${name} is not followed here`);
+  return new Unknown(say`${name} is not followed here`);
 }
 
 type Method = (body: (args: readonly Value[]) => Value) => Native;
@@ -966,7 +970,7 @@ function listMethod(run: Interpreter, { items, kind }: List, name: string, metho
         const i = typeof at === "number" ? at : -1;
         const [value] = items.splice(i < 0 ? i + items.length : i, 1);
         if (items.length === 0 && (value as Value | undefined) === undefined)
-          throw new Raised("pop from an empty list");
+          throw new Raised(say`pop from an empty list`);
         return value;
       });
     case "reverse":
@@ -1021,7 +1025,7 @@ function listMethod(run: Interpreter, { items, kind }: List, name: string, metho
     case "numel":
       return method(() => items.reduce<number>((p, d) => p * Number(d), 1));
     default:
-      return new Unknown(`the method ${name} of a list is not followed`);
+      return new Unknown(say`the method ${name} of a list is not followed`);
   }
 }
 
@@ -1072,7 +1076,7 @@ function dictMethod(dict: Dict, name: string, method: Method): Value {
         return copy;
       });
     default:
-      return new Unknown(`the method ${name} of a dictionary is not followed`);
+      return new Unknown(say`the method ${name} of a dictionary is not followed`);
   }
 }
 
@@ -1155,6 +1159,6 @@ function stringMethod(run: Interpreter, text: string, name: string, method: Meth
         return result;
       });
     default:
-      return new Unknown(`the method ${name} of a string is not followed`);
+      return new Unknown(say`the method ${name} of a string is not followed`);
   }
 }

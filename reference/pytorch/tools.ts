@@ -7,6 +7,7 @@ import { binary, index, iterate } from "./arithmetic.js";
 import type { Interpreter } from "./interpreter.js";
 import { NotKnown } from "./layers.js";
 import { Float, Fn, List, Native, plainArgs, show, tuple, Unknown, type Value } from "./values.js";
+import { say } from "../words.js";
 
 type Entries = [name: string, value: Value][];
 
@@ -33,7 +34,7 @@ export function toolsOf(run: Interpreter): Tools {
   const number = (value: Value): number => {
     if (value instanceof Float) return value.value;
     if (typeof value === "number" || typeof value === "boolean") return Number(value);
-    throw new NotKnown(`${show(value)} is no number`);
+    throw new NotKnown(say`${show(value)} is no number`);
   };
   const chained = new Native("chain", ({ positional }) => new List(positional.flatMap(items)));
   /** Every choice of one item of each list. */
@@ -70,7 +71,7 @@ export function toolsOf(run: Interpreter): Tools {
         run.bound(length);
         return new List(new Array<Value>(length).fill(value));
       }),
-      define("count", () => new Unknown("an endless count is not followed")),
+      define("count", () => new Unknown(say`an endless count is not followed`)),
       define("islice", ([list, ...bounds]) => {
         const [from, to] = bounds.length === 1 ? [0, bounds[0]] : bounds;
         return new List(items(list).slice(number(from), to === null ? undefined : number(to)));

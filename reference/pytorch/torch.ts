@@ -43,6 +43,7 @@ import {
   Unknown,
   type Value,
 } from "./values.js";
+import { type Said, saidBy, say } from "../words.js";
 
 const layers: ReadonlyMap<string, Entry> = new Map([...ordinary, ...moreLayers]);
 
@@ -84,7 +85,7 @@ function build(run: Interpreter): Torch {
   const functional = new Namespace("torch.nn.functional", (name) => tensorFunction(run, name));
   const initial = new Namespace("torch.nn.init", initialiser);
   const parameter = new Native("Parameter", ({ positional: [value = null], named }) => {
-    if (!(value instanceof TensorValue)) return new Unknown("a parameter that is no tensor");
+    if (!(value instanceof TensorValue)) return new Unknown(say`a parameter that is no tensor`);
     const learned = named.get("requires_grad") !== false;
     return new TensorValue(new Parameter(zeros(value.shape)), null, null, true, learned);
   });
@@ -107,7 +108,7 @@ function build(run: Interpreter): Torch {
                   : undefined)),
     () => classes,
   );
-  const no = (reason: string) => new Unknown(reason);
+  const no = (reason: Said) => new Unknown(reason);
   const tuples = (axes: number) =>
     new Native("tuple", ({ positional: [value = null] }) =>
       value instanceof List ? tuple([...value.items]) : tuple(new Array<Value>(axes).fill(value)),
@@ -187,7 +188,7 @@ function build(run: Interpreter): Torch {
     ["ceil", numbers("ceil", Math.ceil, true)],
     ["gcd", numbers("gcd", (a, b) => divisor(a, b), true)],
     ["log10", numbers("log10", Math.log10)],
-    ["isclose", new Native("isclose", () => new Unknown("isclose is not followed"))],
+    ["isclose", new Native("isclose", () => new Unknown(say`isclose is not followed`))],
     ["trunc", numbers("trunc", Math.trunc, true)],
     ["fabs", numbers("fabs", Math.abs)],
     ["cos", numbers("cos", Math.cos)],
@@ -261,7 +262,7 @@ function build(run: Interpreter): Torch {
     );
   });
   const replaced = new Native("replace", ({ positional: [of], named }) => {
-    if (!(of instanceof Instance)) return new Unknown("replace is not followed here");
+    if (!(of instanceof Instance)) return new Unknown(say`replace is not followed here`);
     const copy = new Instance(of.cls);
     for (const [name, value] of [...of.attributes, ...named]) copy.attributes.set(name, value);
     return copy;
@@ -295,7 +296,7 @@ function build(run: Interpreter): Torch {
     new Namespace("torch.nn.parameter", (name) => nn.member(name)),
     new Namespace("torch.jit", (name) => (torch.member("jit") as Namespace).member(name)),
     new Namespace("torch.autograd", (name) => (torch.member("autograd") as Namespace).member(name)),
-    new Namespace("torch.utils", () => no("torch.utils is not followed")),
+    new Namespace("torch.utils", () => no(say`torch.utils is not followed`)),
     new Namespace("torch.utils.checkpoint", (name) =>
       name === "checkpoint"
         ? new Native(name, ({ positional: [fn, ...rest] }) =>
@@ -386,14 +387,14 @@ function deepCopy(run: Interpreter, value: Value): Value {
   copy.definition = value.definition;
   copy.argumentRanges = value.argumentRanges;
   copy.lazy = value.lazy;
-  if (value.layer?.real) run.shapeOnly("a copied layer");
+  if (value.layer?.real) run.shapeOnly(say`a copied layer`);
   for (const [name, child] of value.attributes) copy.attributes.set(name, deepCopy(run, child));
   return copy;
 }
 
 const selfOf = ({ positional: [self] }: Args): Instance => {
   if (isModule(self)) return self;
-  throw new NotKnown("it is no module");
+  throw new NotKnown(say`it is no module`);
 };
 
 const native = (name: string, body: (self: Instance, args: Args) => Value): [string, Native] => [
@@ -451,7 +452,7 @@ function moduleMembers(run: Interpreter): Scope {
       (self) => new List(parameters(self).map(([name, value]) => tuple([name, value]))),
     ),
     native("zero_grad", () => null),
-    native("state_dict", () => new Unknown("the state is not followed")),
+    native("state_dict", () => new Unknown(say`the state is not followed`)),
     native("load_state_dict", () => null),
   ]);
 }
@@ -570,10 +571,10 @@ function layerMembers(run: Interpreter, name: string): Scope {
         self.layer = make(settings);
       } catch (error) {
         // The layer is there, but what it does cannot be said.
-        if (error instanceof NotKnown) self.layer = unknownLayer(error.message);
+        if (error instanceof NotKnown) self.layer = unknownLayer(saidBy(error));
         else if (error instanceof ShapeError) throw error;
         else if (error instanceof RangeError || error instanceof TypeError)
-          self.layer = unknownLayer(error.message);
+          self.layer = unknownLayer(saidBy(error));
         else throw error;
       }
       return null;
@@ -592,7 +593,7 @@ function lazyMembers(run: Interpreter, name: string, becomes: Class, argument: s
     native("__init__", (self, args) => {
       if (args.range !== null && self.cls.file === null) self.definition = args.range;
       const settings = bind(name, rest, args);
-      const waiting = unknownLayer(`${name} has not seen an input`);
+      const waiting = unknownLayer(say`${name} has not seen an input`);
       const { cls } = self;
       self.layer = waiting;
       self.settings = settings.values;
@@ -600,7 +601,7 @@ function lazyMembers(run: Interpreter, name: string, becomes: Class, argument: s
       self.lazy = {
         ...{ cls, becomes: cls.file === null ? becomes : cls, waiting },
         make([input]) {
-          if (!(input instanceof TensorValue)) throw new NotKnown("the input is no tensor");
+          if (!(input instanceof TensorValue)) throw new NotKnown(say`the input is no tensor`);
           const size = input.shape.at(argument === "in_features" ? -1 : 1);
           const values = new Map([...settings.values, [argument, size ?? null]]);
           return { layer: make(new Settings(name, values)), settings: values };
@@ -647,7 +648,7 @@ function initialiser(name: string): Value {
         init.xavierUniform_(tensor, number(0, "gain", 1));
         return value;
       default:
-        return new Unknown(`${name} is not followed`);
+        return new Unknown(say`${name} is not followed`);
     }
   });
 }

@@ -10,9 +10,10 @@ import type { SourceRange } from "./analysis.js";
 import type { ClassNode, Expr, Parameter, Stmt } from "./ast.js";
 import type { Layer } from "./layers.js";
 import type { SourceFile } from "./source.js";
+import { Refusal, type Said } from "../words.js";
 
 export class Unknown {
-  constructor(readonly reason: string) {}
+  constructor(readonly reason: Said) {}
 }
 
 export class Float {
@@ -240,13 +241,13 @@ export type Value =
   | Unknown;
 
 /** An exception of the Python program. */
-export class Raised extends Error {
+export class Raised extends Refusal {
   constructor(
-    message: string,
+    said: Said,
     /** Null: of what class cannot be said. */
     readonly value: Instance | null = null,
   ) {
-    super(message);
+    super(said);
   }
 }
 

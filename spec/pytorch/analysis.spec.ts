@@ -4,7 +4,7 @@
 // user's own: in Python, in Markdown and in a notebook.
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { Document, SourceRange } from "convnotes/pytorch";
+import { type Document, type SourceRange, spoken } from "convnotes/pytorch";
 import { manualSeed, models, nn } from "convnotes";
 import { frontEnd, modelFile, python } from "./front_end.js";
 
@@ -123,16 +123,16 @@ describe("what is said of PyTorch source", () => {
       const finding = findings.find(({ severity }) => severity === "error")!;
       deepStrictEqual(networks[0].failed, finding);
       strictEqual(
-        finding.message,
+        spoken(finding.message),
         "Linear: in_features=85, but 84 features arrive (the input is N×84)",
       );
       strictEqual(quoted(document, finding.range), "85");
       strictEqual(finding.expected, "85");
       strictEqual(finding.got, "84");
-      strictEqual(finding.fix?.title, "Set in_features to 84");
-      deepStrictEqual(finding.fix.edits, [{ range: finding.range, text: "84" }]);
+      strictEqual(spoken(finding.fix!.title), "Set in_features to 84");
+      deepStrictEqual(finding.fix!.edits, [{ range: finding.range, text: "84" }]);
       strictEqual(networks[0].calls.length, 11);
-      const [fixed] = finding.fix.edits;
+      const [fixed] = finding.fix!.edits;
       const text =
         document.text.slice(0, fixed.range.start) +
         fixed.text +
@@ -144,7 +144,7 @@ describe("what is said of PyTorch source", () => {
     const document = python(modelFile("notes_example.py").text.replace("576", "1024"));
     const finding = analysed(document).findings.find(({ severity }) => severity === "warning")!;
     strictEqual(
-      finding.message,
+      spoken(finding.message),
       "in_features=1024 fits only images of 34 to 37 pixels; for 32×32 it is 576",
     );
     strictEqual(quoted(document, finding.range), "1024");
@@ -210,13 +210,20 @@ describe("what is said of PyTorch source", () => {
     const { networks, findings } = analysed(python(text));
     deepStrictEqual(findings, []);
     deepStrictEqual(
-      networks[0].calls.map(({ path, unknown }) => [path, unknown]),
+      networks[0].calls.map(({ path, unknown }) => [path, unknown && spoken(unknown)]),
       [
         ["stem", undefined],
         ["head", "the package timm is not followed"],
       ],
     );
     strictEqual(networks[0].totals.complete, false);
+  });
+
+  it("says why a part of a Sequential is not followed", () => {
+    const text =
+      "import timm\nfrom torch import nn\nnet = nn.Sequential(nn.Conv2d(3, 8, 3), timm.pool(), nn.Linear(8, 10))\n";
+    const [{ calls }] = analysed(python(text)).networks;
+    strictEqual(spoken(calls.at(-1)!.unknown!), "the package timm is not followed");
   });
 
   it("looks into a training loop, and takes no loss for a network", () => {
@@ -308,6 +315,8 @@ describe("what is said of PyTorch source", () => {
   it("says why a network cannot be built", () => {
     const { networks } = analysed(modelFile("mobilenet_v2.py"));
     const mobile = networks.find(({ name }) => name === "MobileNetV2")!;
-    deepStrictEqual(mobile.build(), { unavailable: "ReLU6 is known to its shape only" });
+    const built = mobile.build();
+    ok("unavailable" in built);
+    strictEqual(spoken(built.unavailable), "ReLU6 is known to its shape only");
   });
 });

@@ -5,6 +5,7 @@
 
 import { readFileSync, readdirSync } from "node:fs";
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { spoken } from "convnotes/pytorch";
 import { frontEnd, modelFile, neighbour } from "./front_end.js";
 
 interface Expected {
@@ -56,7 +57,9 @@ describe("PyTorch source", () => {
     for (const file of readdirSync(new URL("./files/", import.meta.url))) {
       const { networks, findings } = frontEnd.analyse(modelFile(file), { neighbour });
       deepStrictEqual(
-        findings.filter(({ severity }) => severity !== "note").map((f) => `${file}: ${f.message}`),
+        findings
+          .filter(({ severity }) => severity !== "note")
+          .map((f) => `${file}: ${spoken(f.message)}`),
         [],
       );
       notes.push(...findings.map(({ code }) => `${file} ${code}`));

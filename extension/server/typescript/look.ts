@@ -13,6 +13,9 @@ import {
   nn,
   noGrad,
   observed,
+  type Said,
+  saidBy,
+  say,
   type Shape,
   ShapeError,
   showOutputSize,
@@ -86,7 +89,7 @@ export function compute(
   networks: readonly TracedNetwork[],
 ): NetworkOutputs | NoOutputs {
   const network = networks.find(({ name }) => name === outputs?.network);
-  if (!outputs || !network) return { unavailable: "there is no such network any more" };
+  if (!outputs || !network) return { unavailable: say`there is no such network any more` };
   const model = withDevice("reference", () => {
     manualSeed(SEED);
     try {
@@ -99,11 +102,11 @@ export function compute(
     manualSeed(SEED);
     return new value();
   });
-  if (!(model instanceof nn.Module)) return { unavailable: `${source.file} ends before it` };
+  if (!(model instanceof nn.Module)) return { unavailable: say`${source.file} ends before it` };
   try {
     return outputsOfModel(network, model, outputs.image ?? 0, outputs.weights ?? null);
   } catch (error) {
-    return { unavailable: error instanceof Error ? error.message : String(error) };
+    return { unavailable: saidBy(error) };
   }
 }
 
@@ -342,9 +345,7 @@ class Eye {
 
   #finding(thrown: unknown, running: readonly Module[]): Finding {
     const error = (thrown instanceof ShapeError && thrown.cause) || thrown;
-    const said = error instanceof Error ? error.message : String(error);
-    // The batch that was tried with is nobody's.
-    const message = said.replace(/\binput \[2\b/, "input [N");
+    const message = forAnyBatch(error instanceof Error ? saidBy(error) : say`${String(error)}`);
     const at = this.#ground.placeOf(error);
     const call = at === null ? null : callAt(this.#source.text, at);
     const inner = running.at(-1);
@@ -353,7 +354,7 @@ class Eye {
     if (!(error instanceof ShapeError))
       return {
         ...{ severity: "note", code: "unknown", range: this.#range(place), related: [] },
-        message: `the file is not followed beyond this: ${message}`,
+        message: say`the file is not followed beyond this: ${message}`,
       };
     const { argument, expected, actual } = error;
     const first = /^(in_channels|in_features|num_features)$/.test(argument ?? "");
@@ -364,10 +365,10 @@ class Eye {
       range: this.#range(number ?? place),
       ...(expected === undefined ? {} : { expected: String(expected) }),
       ...(actual === undefined ? {} : { got: String(actual) }),
-      related: call ? [{ range: this.#range(call), message: "it is called here" }] : [],
+      related: call ? [{ range: this.#range(call), message: say`it is called here` }] : [],
       ...(literal && {
         fix: {
-          title: `Set ${argument} to ${expected}`,
+          title: say`Set ${argument!} to ${expected!}`,
           edits: [{ range: this.#range(number), text: String(expected) }],
         },
       }),
@@ -424,7 +425,7 @@ function refuseAsShape(module: nn.Module): void {
       return forward(...inputs);
     } catch (error) {
       if (error instanceof ShapeError) throw error;
-      const refusal = new ShapeError(error instanceof Error ? error.message : String(error));
+      const refusal = new ShapeError(error instanceof Error ? saidBy(error) : String(error));
       refusal.cause = error;
       throw refusal;
     }
@@ -474,6 +475,19 @@ function solved(module: nn.Module): Input {
     return { sizes: of(side), source: "solved", interval };
   }
   return { sizes: [3, 224, 224], source: "assumed" };
+}
+
+/** The batch that was tried with is nobody's. */
+function forAnyBatch({ words, values }: Said): Said {
+  const input = /\binput \{(\d+)\}/.exec(words)?.[1];
+  return {
+    words,
+    values: values.map((value, i) => {
+      if (typeof value === "object") return forAnyBatch(value);
+      const text = String(i) === input ? /^\[2\b/ : /(?<=\binput )\[2\b/;
+      return typeof value === "string" ? value.replace(text, "[N") : value;
+    }),
+  };
 }
 
 const dims = (a: Shape, b: Shape): Dim[] =>

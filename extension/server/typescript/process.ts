@@ -7,6 +7,7 @@ import { createRequire, SourceMap, type SourceMapPayload } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { runInThisContext } from "node:vm";
 import type * as esbuild from "esbuild";
+import { type Said, saidBy, say } from "convnotes";
 import { ownFolder } from "../files.js";
 import type { Ground } from "./look.js";
 import { BEGUN, type Traced, type TraceQuestion } from "./question.js";
@@ -17,13 +18,13 @@ const slot = "__convnotesNames";
 
 process.once("message", (question: TraceQuestion) => {
   answer(question)
-    .catch((error: unknown) => said(question, error instanceof Error ? error.message : "it failed"))
+    .catch((error: unknown) => nothing(question, saidBy(error)))
     .then((traced) => process.send!(traced, () => process.exit()))
     .catch(() => process.exit(1));
 });
 
 /** Nothing to show, and why. */
-const said = ({ source }: TraceQuestion, message: string, at = /["']convnotes["']/): Traced => {
+const nothing = ({ source }: TraceQuestion, message: Said, at = /["']convnotes["']/): Traced => {
   const match = at.exec(source.text);
   const start = match?.index ?? 0;
   const range = { file: source.file, start, end: start + (match?.[0].length ?? 0) };
@@ -41,10 +42,10 @@ async function answer(question: TraceQuestion): Promise<Traced> {
   try {
     ({ build } = near("esbuild") as typeof esbuild);
   } catch {
-    return said(
+    return nothing(
       question,
-      "to show the models of TypeScript, esbuild must be installed beside it: " +
-        "npm install --save-dev esbuild",
+      say`to show the models of TypeScript, esbuild must be installed beside it: npm install
+        --save-dev esbuild`,
     );
   }
   // Names are read when all has run, or as far as it came. One line, so that the others stay put.
@@ -132,13 +133,13 @@ function unfinished(
   const [first] = errors as readonly (esbuild.Message | undefined)[];
   const location = first?.location;
   if (first?.text.startsWith('Could not resolve "convnotes"'))
-    return said(question, 'the package convnotes is not installed: "npm install convnotes"');
+    return nothing(question, say`the package convnotes is not installed: "npm install convnotes"`);
   const inside = location && resolve(dirname(path), location.file) === path ? location : null;
   const lines = source.text.split("\n").slice(0, (inside?.line ?? 1) - 1);
   const column = (inside?.column ?? 0) - (inside?.line === 1 ? prefix : 0);
   const start = lines.reduce((sum, line) => sum + line.length + 1, 0) + Math.max(0, column);
   const range = { file: source.file, start, end: start + (inside?.length ?? 0) };
-  const words = first?.text ?? message;
+  const words = say`${first?.text ?? message}`;
   const finding = { severity: "note", code: "syntax", message: words, range, related: [] } as const;
   return { networks: [], findings: [finding], unfinished: true };
 }

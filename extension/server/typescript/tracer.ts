@@ -5,6 +5,7 @@
 
 import { type ChildProcess, fork } from "node:child_process";
 import { dirname, join } from "node:path";
+import { type Said, saidBy, say } from "convnotes";
 import { ownFolder } from "../files.js";
 import { BEGUN, type Traced, type TraceQuestion } from "./question.js";
 
@@ -35,28 +36,30 @@ export function trace(question: TraceQuestion): Promise<Traced | null> {
   running.set(key, child);
   const limit = question.outputs ? COMPUTE_MS : LOOK_MS;
   return new Promise<Traced | null>((resolve) => {
-    const failed = (message: string): Traced => {
+    const failed = (message: Said): Traced => {
       const range = { file: question.source.file, start: 0, end: 0 };
       const finding = { severity: "note", code: "unknown", message, range, related: [] } as const;
       return { networks: [], findings: [finding] };
     };
-    const giveUp = (why: string, ms: number) => () => {
-      resolve(failed(`${why} ${ms / 1000} seconds; its models are not shown`));
+    const giveUp = (why: Said) => () => {
+      resolve(failed(why));
       end(child);
     };
-    let timer = setTimeout(giveUp("it does not begin within", BEGIN_MS), BEGIN_MS);
+    const late = say`it does not begin within ${BEGIN_MS / 1000} seconds; its models are not shown`;
+    const long = say`it runs for more than ${limit / 1000} seconds; its models are not shown`;
+    let timer = setTimeout(giveUp(late), BEGIN_MS);
     child.once("message", (begun) => {
       clearTimeout(timer);
       if (begun !== BEGUN) return resolve(begun as Traced);
-      timer = setTimeout(giveUp("it runs for more than", limit), limit);
+      timer = setTimeout(giveUp(long), limit);
       child.once("message", (traced) => resolve(traced as Traced));
     });
-    child.once("error", (error) => resolve(failed(error.message)));
+    child.once("error", (error) => resolve(failed(saidBy(error))));
     child.once("exit", (_, signal) => {
       clearTimeout(timer);
       const mine = running.get(key) === child;
       if (mine) running.delete(key);
-      resolve(mine && signal === null ? failed("its process ended early") : null);
+      resolve(mine && signal === null ? failed(say`its process ended early`) : null);
     });
     child.send(question);
   });
