@@ -104,22 +104,19 @@ export function drawCut(
 /** How a tensor lies in memory: row-major, or with the batch in blocks of so many lanes inside. */
 export type Layout = "plain" | { readonly lanes: number };
 
-/** The part of a tensor of `shape` that is kept. `axes` are its letters. */
-function part(
-  data: ArrayLike<number | bigint>,
-  shape: Shape,
-  layout: Layout,
-  axes: string,
-  cut: Cut,
-): Values {
-  const picks = lettersOf(axes, shape).map(
+/** What is kept along each axis of a tensor of `shape`. `axes` are its letters. */
+const picksOf = (shape: Shape, axes: string, cut: Cut): (readonly number[])[] =>
+  lettersOf(axes, shape).map(
     (letter, axis) => cut.get(letter) ?? Array.from({ length: shape[axis] }, (_, i) => i),
   );
-  const numbers: number[] = [];
+
+/** Where the elements that are kept lie, in order. */
+function offsetsOf(picks: readonly (readonly number[])[], shape: Shape, layout: Layout): number[] {
+  const offsets: number[] = [];
   const index = shape.map(() => 0);
   const visit = (axis: number): void => {
     if (axis === shape.length) {
-      numbers.push(Number(data[offsetOf(index, shape, layout)]));
+      offsets.push(offsetOf(index, shape, layout));
       return;
     }
     for (const i of picks[axis]) {
@@ -128,6 +125,19 @@ function part(
     }
   };
   visit(0);
+  return offsets;
+}
+
+/** The part of a tensor of `shape` that is kept. */
+function part(
+  data: ArrayLike<number | bigint>,
+  shape: Shape,
+  layout: Layout,
+  axes: string,
+  cut: Cut,
+): Values {
+  const picks = picksOf(shape, axes, cut);
+  const numbers = offsetsOf(picks, shape, layout).map((at) => Number(data[at]));
   const exact =
     data instanceof BigInt64Array
       ? ({ dtype: "int64" } as const)
@@ -169,6 +179,12 @@ function onlyGathered([images, indices]: readonly (Held | null)[], cut: Cut): He
     { data, shape: [named.length, height, width], layout: "plain" },
     { ...indices!, data: BigInt64Array.from(places) },
   ];
+}
+
+/** The numbers that the kept elements of the first output have in the whole of it. */
+export function keptPlaces(name: string, shape: Shape, cut: Cut): number[] {
+  const [axes = ""] = Object.hasOwn(axesOf, name) ? axesOf[name].outputs : [];
+  return offsetsOf(picksOf(shape, axes, cut), shape, "plain");
 }
 
 /**

@@ -16,7 +16,7 @@ import {
   winograd,
 } from "../../spec/rounding.js";
 import { type Continuation, hasLaw, judgeCall, type KernelCall, type NamesOf } from "./call.js";
-import { cutCall, drawCut, type Held } from "./cut.js";
+import { cutCall, drawCut, type Held, keptPlaces } from "./cut.js";
 
 /** A call of a kernel, as it lies in memory. */
 export interface HeldCall {
@@ -146,9 +146,17 @@ export class Sampler {
       cut,
       then.map((next) => next.inputs),
     );
+    // What is dropped depends on where an element stood.
+    const isPart = cut.size > 0 && then.some(({ options }) => "p" in options);
+    const places = isPart
+      ? { places: keptPlaces(primitive.name, call.outputs[0]!.shape, cut) }
+      : {};
     const kernelCall: KernelCall = {
       ...{ primitive, ...parts, options },
-      then: then.map((next, i) => ({ ...next, inputs: further[i] })),
+      then: then.map((next, i) => ({
+        ...{ ...next, inputs: further[i] },
+        options: { ...next.options, ...places },
+      })),
     };
     const tally = this.tallies.get(primitive.name) ?? {
       ...{ calls: 0, elements: 0, worst: 0 },

@@ -836,14 +836,14 @@ void conv2d(Call& call, Queue& queue) {
   const Geometry g = geometryOf(call, x, w, y);
   call.want(bias, {g.O}, "bias");
   if (y.size() == 0) return;
-  slide(call, queue, g, x.floats(), w.floats(), y.floats(), forwardEpilogue(call), false);
+  slide(call, queue, g, x.floats(), w.floats(), y.floats(), forwardEpilogue(call, queue), false);
 }
 
 void conv2d_backward_input(Call& call, Queue& queue) {
   const Operand &dy = call.input(0), &w = call.input(1), &dx = call.output(0);
   const Geometry g = geometryOf(call, dx, w, dy);
   if (dx.size() == 0) return;
-  slide(call, queue, g, dy.floats(), w.floats(), dx.floats(), backwardEpilogue(call), true);
+  slide(call, queue, g, dy.floats(), w.floats(), dx.floats(), backwardEpilogue(call, queue), true);
 }
 
 void conv2d_backward_weight(Call& call, Queue& queue) {

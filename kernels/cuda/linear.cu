@@ -42,14 +42,14 @@ void linear(Call& call, Queue& queue) {
   const LinearSizes s = linearSizes(call, x, w, y);
   call.want(b, {s.out}, "bias");
   product<true, true>(call, queue, {x.floats(), s.in, s.rows}, {w.floats(), s.in, s.out},
-                      forwardEpilogue(call), y.floats(), s.in);
+                      forwardEpilogue(call, queue), y.floats(), s.in);
 }
 
 void linear_backward_input(Call& call, Queue& queue) {
   const Operand &dy = call.input(0), &w = call.input(1), &dx = call.output(0);
   const LinearSizes s = linearSizes(call, dx, w, dy);
   product<true, false>(call, queue, {dy.floats(), s.out, s.rows}, {w.floats(), s.in, s.in},
-                       backwardEpilogue(call), dx.floats(), s.out);
+                       backwardEpilogue(call, queue), dx.floats(), s.out);
 }
 
 void linear_backward_weight(Call& call, Queue& queue) {

@@ -3,7 +3,8 @@
 // y = max x over the pixels of each window; padding never wins, NaN beats everything, a window that sees
 // no pixel is −∞. Forward one thread = one window, exact. Backward one thread = one pixel, which adds up
 // dy of the windows that it wins (the first of the largest, the last NaN), windows in order: at most
-// as many numbers as a window has taps. An activation's gradient can follow (epilogue.h; input 2).
+// as many numbers as a window has taps. Dropout can follow, backward an activation's gradient (epilogue.h;
+// input 2).
 //
 // Bytes: 4 for each element of x and y, backward 4 more for dx; neighbouring windows find shared pixels in
 // the first-level cache. Comparisons: taps for each window; backward windows over a pixel times taps,
@@ -75,7 +76,8 @@ MaxPool maxPoolOf(const Call& call, const Operand& x, const Operand& y, bool ove
           Divider(overPixels ? axes[0].in : axes[0].out)};
 }
 
-GPU_KERNEL(ELEMENT_THREADS) maxPoolKernel(MaxPool p, const float* x, float* y, int count) {
+GPU_KERNEL(ELEMENT_THREADS)
+maxPoolKernel(MaxPool p, const float* x, float* y, int count, Epilogue then) {
   const int i = static_cast<int>(blockIdx.x) * ELEMENT_THREADS + static_cast<int>(threadIdx.x);
   if (i >= count) return;
   const int line = p.byColumns(i), v = i - line * p.columns.out;
@@ -88,7 +90,7 @@ GPU_KERNEL(ELEMENT_THREADS) maxPoolKernel(MaxPool p, const float* x, float* y, i
       const float now = from[row * p.columns.in + column];
       if (now > best || now != now) best = now;
     }
-  y[i] = best;
+  y[i] = then(best, 0, then.read(i));
 }
 
 /** Whether the pixel at (h, v) is the one that window (i, j) takes. */
@@ -134,7 +136,7 @@ void max_pool2d(Call& call, Queue& queue) {
   const MaxPool p = maxPoolOf(call, x, y, false);
   if (y.size() == 0) return;
   enqueue(queue, maxPoolKernel, call.name, blocksFor(y.size(), ELEMENT_THREADS), ELEMENT_THREADS, p,
-          x.floats(), y.floats(), static_cast<int>(y.size()));
+          x.floats(), y.floats(), static_cast<int>(y.size()), dropping(call, queue, {}));
 }
 
 void max_pool2d_backward_input(Call& call, Queue& queue) {

@@ -111,6 +111,23 @@ describe("fused kernels on the emulated device", function () {
     );
   });
 
+  it("max_pool2d drops what dropout would", () => {
+    const masks = fc.record({
+      p: fc.double({ min: 0, max: 1, noNaN: true }),
+      ...{ seed: fc.nat(), step: fc.nat(), layer: fc.nat(9) },
+    });
+    fc.assert(
+      fc.property((maxPool2d as Law).real.filter(isFilled), masks, (c, mask) => {
+        const [operands, { shape }] = [c.inputs.map(onDevice), c.dy!];
+        const [y] = run("max_pool2d", operands, [shape], c.options);
+        const apart = run("dropout", [y], [shape], mask);
+        const fused = run("max_pool2d", operands, [shape], { ...c.options, ...mask });
+        assert.deepEqual(bits(fused), bits(apart));
+      }),
+      { numRuns: 25 },
+    );
+  });
+
   // ## Batch normalisation
 
   const norms = (batchNorm.real as fc.Arbitrary<Case>).chain((c) =>

@@ -112,6 +112,91 @@ describe("products on the emulated device", function () {
       });
     }
 
+  // ## Dropout
+
+  const masks = fc.record({
+    p: fc.oneof(
+      fc.constantFrom(0, 0.5, 1, 1 - 2 ** -40),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+    ),
+    seed: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    ...{ step: fc.integer({ min: 0, max: 2 ** 32 - 1 }), layer: fc.nat(9) },
+  });
+  const strange = fc.oneof(
+    { weight: 5, arbitrary: reals },
+    { weight: 1, arbitrary: fc.constantFrom(NaN, Infinity, -Infinity) },
+  );
+  const perhaps = fc.constantFrom(null, "relu", "sigmoid");
+  type Mask = typeof masks extends fc.Arbitrary<infer T> ? T : never;
+
+  /** A product, what is added and an activation, and then dropout, in one kernel and in several. */
+  function dropsForward(law: Law, c: Case, addend: Values | null, name: string | null, mask: Mask) {
+    const { shape } = c.dy!;
+    const fused = run(law.stem, [...c.inputs, addend], shape, {
+      ...{ ...c.options, ...mask },
+      ...(name && { activation: name }),
+    });
+    let y = run(law.stem, c.inputs, shape, c.options);
+    if (addend) y = run("add", [y, addend], shape, {});
+    if (name) y = run(name, [y], shape, {});
+    assert.deepEqual(fused, run("dropout", [y], shape, mask));
+    return y;
+  }
+
+  /** The gradients: of the product, of dropout behind what is added, and of an activation with result `y`. */
+  function dropsBackward(
+    law: Law,
+    { inputs, dy, options }: Case,
+    addend: Values | null,
+    [name, y]: readonly [string | null, Values],
+    mask: Mask,
+  ): void {
+    const [{ shape }, w] = inputs as [Values, Values];
+    const kernel = `${law.stem}_backward_input`;
+    const before = run(kernel, [dy, w, null, addend], shape, options);
+    const dropped = run("dropout_backward_input", [before], shape, mask);
+    const wanted = name ? run(`${name}_backward_input`, [dropped, y], shape, {}) : dropped;
+    const fused = (gate: Values | null, how: object) =>
+      run(kernel, [dy, w, gate, addend], shape, {
+        ...{ ...options, ...mask, ...how },
+        ...(name && { activation: name }),
+      });
+    assert.deepEqual(fused(name === null ? null : y, {}), wanted);
+    if (name !== "relu") return;
+    // What dropout gave tells as much as what it took, even of what is no number.
+    const d = run("dropout", [y], shape, mask);
+    assert.deepEqual(fused(d, {}), wanted);
+    assert.deepEqual(fused(d, { dropped: true }), wanted);
+  }
+
+  for (const law of [conv2d, linear] as Law[]) {
+    it(`${law.stem} drops what dropout would`, () => {
+      fc.assert(
+        fc.property(
+          drawn(law.real, (c) => c.dy!.shape),
+          ...[perhaps, masks],
+          ({ c, addend }, name, mask) => void dropsForward(law, c, addend, name, mask),
+        ),
+        { numRuns: 40 },
+      );
+    });
+
+    it(`${law.stem}'s gradient drops what dropout's would, before that of an activation`, () => {
+      const cases = drawn(law.real, (c) => c.inputs[0]!.shape).chain((all) =>
+        fc.record({
+          all: fc.constant(all),
+          y: valuesOf(all.c.inputs[0]!.shape, strange),
+        }),
+      );
+      fc.assert(
+        fc.property(cases, perhaps, masks, ({ all: { c, addend }, y }, name, mask) => {
+          dropsBackward(law, c, addend, [name, y], mask);
+        }),
+        { numRuns: 40 },
+      );
+    });
+  }
+
   const ones = (...shape: number[]): Values => ({
     shape,
     data: new Array<number>(shape.reduce((n, d) => n * d, 1)).fill(1),
@@ -137,6 +222,8 @@ describe("products on the emulated device", function () {
     refuses([x, w], { activation: "tanh" });
     refuses([x, w, ones(4), ones(2, 5)], {});
     refuses([x, w], { activation: "relu" }, "cpu");
+    refuses([x, w], { p: 0.5, seed: 1, step: 0, layer: 0, dropped: true });
+    refuses([x, w], { p: 0.5, seed: 1, step: 0, layer: -1 });
   });
 
   // ## Ways
@@ -301,6 +388,49 @@ describe("products on the emulated device", function () {
         }
     });
 
+  /** Products of several tiles, with numbers that are infinite and none. */
+  function drop(name: string | null) {
+    const spoiled = (v: Values, ...places: Numbers): Values => {
+      const data = [...v.data];
+      places.forEach((place, i) => (data[place] = [NaN, Infinity, -Infinity][i % 3]));
+      return { ...v, data };
+    };
+    const mask = { p: 0.4, seed: 0x9e3779b97f4a7c15n, step: 3, layer: 2 };
+    // Of so many terms that they are split.
+    const [rows, K, columns] = [131, 300, 70];
+    const matrix = {
+      inputs: [spoiled(filled([rows, K], 3, 5), 50, 100, 150), filled([columns, K], 5, 11)],
+      ...{ options: {}, dy: spoiled(filled([rows, columns], 2, 7), 300, 600, 900) },
+    };
+    const [N, c, o, size] = [3, 18, 66, 9];
+    const images = {
+      inputs: [spoiled(filled([N, c, size, size], 3, 5), 10, 400), filled([o, c, 3, 3], 5, 11)],
+      ...{ options: { padding: 1 }, dy: spoiled(filled([N, o, size, size], 2, 7), 99, 5000) },
+    };
+    const grey = {
+      inputs: [spoiled(filled([2, 1, 9, 11], 3, 5), 60, 99), filled([70, 1, 3, 3], 5, 11)],
+      ...{ options: { padding: 1 }, dy: filled([2, 70, 9, 11], 2, 7) },
+    };
+    for (const [law, { inputs, ...rest }] of [
+      [linear, matrix] as const,
+      [conv2d, images] as const,
+      [conv2d, grey] as const,
+    ]) {
+      dropsForward(law, { inputs: [...inputs, null], ...rest }, null, name, mask);
+      const y = spoiled(filled(inputs[0].shape, 1, 3), 7, 77, 100);
+      dropsBackward(law, { inputs, ...rest }, null, [name, y], mask);
+    }
+  }
+
+  for (const [way, settings] of Object.entries(ways))
+    it(`drops by ${way}, in every order`, () => {
+      [usual, late, random].forEach((order, i) => {
+        load({ precision: i === 1 ? "bf16" : "tf32", settings: `${order} ${settings}` });
+        drop([null, "relu", "sigmoid"][i]);
+        drop("relu");
+      });
+    });
+
   it("does so without a race, an access out of bounds or a read of what nothing wrote", async () => {
     process.env.CONVNOTES_EMULATED = await emulatedKernels(true);
     for (const [i, settings] of Object.values(ways).entries()) {
@@ -308,6 +438,7 @@ describe("products on the emulated device", function () {
       assert.match(convnotes.backendOf("emulated").describe!().name, /checking every access/);
       multiply();
       convolve(1);
+      drop("relu");
     }
   });
 

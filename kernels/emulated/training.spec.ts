@@ -11,11 +11,29 @@ import { onEmulatedDevice } from "./library.js";
 
 const BATCH = 2;
 
+const { nn } = convnotes;
+
+const networks = {
+  lenet_bn: () => convnotes.modelNamed("lenet_bn").create(),
+  /** Masks behind a pool, a rectifier and a sigmoid. */
+  dropping: () =>
+    new nn.Sequential(
+      ...[new nn.Conv2d(1, 3, 5), new nn.ReLU(), new nn.MaxPool2d(2), new nn.Dropout(0.3)],
+      ...[new nn.Conv2d(3, 2, 3), new nn.Flatten()],
+      ...[new nn.Linear(200, 30), new nn.ReLU(), new nn.Dropout(0.6)],
+      ...[new nn.Linear(30, 20), new nn.Sigmoid(), new nn.Dropout(0.4), new nn.Linear(20, 10)],
+    ),
+};
+
 /** Trains for so many steps; what is learned, and the losses. */
-async function train(steps: number, options: KernelOptions) {
+async function train(
+  steps: number,
+  options: KernelOptions,
+  network: keyof typeof networks = "lenet_bn",
+) {
   assert(loadKernels(convnotes, options).available);
   convnotes.manualSeed(3);
-  const model = convnotes.modelNamed("lenet_bn").create().to("emulated");
+  const model: convnotes.nn.Module = networks[network]().to("emulated");
   const optimizer = new convnotes.optim.SGD(model.parameters(), { lr: 0.1, momentum: 0.9 });
   const step = new convnotes.TrainingStep(model, optimizer, "emulated");
   const losses: number[] = [];
@@ -25,6 +43,7 @@ async function train(steps: number, options: KernelOptions) {
       Array.from({ length: BATCH }, (_, k) => (3 * k + i) % 10),
       { dtype: "int64", device: "emulated" },
     );
+    convnotes.dropoutState.setStep(i);
     losses.push(step.run(x, labels).loss);
     assert.equal(step.reason, null);
     // JavaScript gives memory back between two turns.
@@ -52,6 +71,15 @@ describe("training on the emulated device", function () {
     assert.deepEqual(replayed.losses, looked.losses);
     assert.deepEqual(replayed.state, looked.state);
     assert.ok(replayed.losses.every(Number.isFinite));
+  });
+
+  it("looks at parts of what is dropped, where they stand", async () => {
+    const sampler = new Sampler({ share: 1, seed: 1, now: () => 0 });
+    const looked = await train(120, { sampler }, "dropping");
+    assert.deepEqual([...sampler.unchecked], []);
+    for (const name of ["linear", "linear_backward_input", "max_pool2d", "conv2d_backward_input"])
+      assert.ok(sampler.tallies.has(name), name);
+    assert.deepEqual((await train(120, {}, "dropping")).state, looked.state);
   });
 
   it("gives the same bits whatever runs first", async () => {

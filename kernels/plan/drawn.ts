@@ -7,7 +7,7 @@ import * as convnotes from "convnotes";
 import fc from "fast-check";
 
 type Tensor = convnotes.Tensor;
-const { add, concat, conv2d, flatten, linear, maxPool2d, noGrad, relu, sgd } = convnotes;
+const { add, concat, conv2d, dropout, flatten, linear, maxPool2d, noGrad, relu, sgd } = convnotes;
 
 const layers = [
   "conv",
@@ -19,6 +19,8 @@ const layers = [
   "both",
   "branches",
   "share",
+  "dropout",
+  "dropped",
 ] as const;
 
 export const network = fc.record({
@@ -26,7 +28,14 @@ export const network = fc.record({
   size: fc.integer({ min: 3, max: 6 }),
   channels: fc.integer({ min: 1, max: 3 }),
   layers: fc.array(fc.constantFrom(...layers), { minLength: 1, maxLength: 5 }),
+  /** Whether there is a linear layer before the last, and an activation behind it. */
+  hidden: fc.constantFrom(null, "linear", "relu"),
   update: fc.boolean(),
+  /** Whether dropout drops. */
+  training: fc.boolean(),
+  /** Those at which what is kept is multiplied by a power of two, or nothing is kept. */
+  p: fc.constantFrom(0, 0.5, 0.75, 1),
+  seed: fc.nat(),
   numbers: fc.array(fc.integer({ min: -1, max: 1 }), { minLength: 40, maxLength: 80 }),
 });
 
@@ -55,6 +64,11 @@ export function compute(net: Network, device: string, asProgram: boolean): numbe
   const conv = (inC: number, outC: number, k: number, stride: number) => {
     const [w, b] = [weight(outC, inC, k, k), next() > 0 ? weight(outC) : null];
     return (x: Tensor) => conv2d(x, w, b, { stride, padding: k >> 1 });
+  };
+  let dropouts = 0;
+  const drop = () => {
+    const options = { p: net.p, seed: net.seed, step: net.images, layer: dropouts++ };
+    return (x: Tensor) => (net.training ? dropout(x, options) : x);
   };
   for (const layer of net.layers) {
     const [C, H, W] = shape;
@@ -91,17 +105,29 @@ export function compute(net: Network, device: string, asProgram: boolean): numbe
       // The same weight twice: its gradients are added up.
       const same = conv(C, C, 1, 1);
       steps.push((x) => same(relu(same(x))));
+    } else if (layer === "dropout") steps.push(drop());
+    else if (layer === "dropped") {
+      const [inner, dropped] = [conv(C, C, 3, 1), drop()];
+      steps.push((x) => dropped(relu(inner(x))));
     }
   }
-  const head = weight(2, shape[0] * shape[1] * shape[2]);
+  const layersOf = (features: number): ((x: Tensor) => Tensor)[] => {
+    if (net.hidden === null) return [];
+    const [w, b, dropped] = [weight(3, features), next() > 0 ? weight(3) : null, drop()];
+    return [
+      (x) => linear(x, w, b),
+      ...(net.hidden === "relu" ? [(x: Tensor) => relu(x)] : []),
+      dropped,
+    ];
+  };
+  const features = shape[0] * shape[1] * shape[2];
+  steps.push((x) => flatten(x, { startDim: 1, endDim: -1 }), ...layersOf(features));
+  const head = weight(2, net.hidden === null ? features : 3);
   const x = leaf([net.images, net.channels, net.size, net.size]);
   const dy = leaf([net.images, 2]).detach();
   const step = () => {
     const scores = linear(
-      flatten(
-        steps.reduce((t, f) => f(t), x),
-        { startDim: 1, endDim: -1 },
-      ),
+      steps.reduce((t, f) => f(t), x),
       head,
       null,
     );

@@ -2,7 +2,7 @@
 //
 // Two calls become one where the second only passes over what the first has just written, or reads
 // what it has just read. The host's kernels in blocks and those for GPUs can take on different things, in the
-// same three ways: an activation, an activation's gradient, a tensor that is added.
+// same ways: a tensor that is added, an activation, an activation's gradient, dropout or its gradient.
 
 import type { Available } from "./layout.js";
 import { type Call, type Draft, lifetimes } from "./plan.js";
@@ -31,6 +31,8 @@ export interface Fusions {
   readonly gate: ReadonlyMap<string, number>;
   /** Those that can add to what they write, before either: the place of the tensor to add. */
   readonly addend: ReadonlyMap<string, number>;
+  /** Those that can drop elements: after an activation, or before an activation's gradient. */
+  readonly mask: ReadonlySet<string>;
 }
 
 const pools = ["avg_pool2d_backward_input", "adaptive_avg_pool2d_backward_input"];
@@ -43,6 +45,7 @@ export const hostFusions: Fusions = {
     ...pools.map((kernel) => [`blocked_${kernel}`, 1] as const),
   ]),
   addend: new Map(),
+  mask: new Set(),
 };
 
 export const gpuFusions: Fusions = {
@@ -62,6 +65,10 @@ export const gpuFusions: Fusions = {
     ["conv2d_backward_input", 3],
     ["linear_backward_input", 3],
     ["batch_norm", 5],
+  ]),
+  mask: new Set([
+    ...["conv2d", "linear", "max_pool2d"],
+    ...["conv2d_backward_input", "linear_backward_input"],
   ]),
 };
 
@@ -153,6 +160,59 @@ export function joinActivations(draft: Draft, { activation: takes }: Fusions): D
   return { ...draft, calls: calls.filter((call) => call !== null) };
 }
 
+/** What draws an element's mask. */
+const drawn = ["p", "seed", "step", "layer"] as const;
+
+const isSameMask = (a: object, b: object): boolean =>
+  drawn.every(
+    (name) => (a as Record<string, unknown>)[name] === (b as Record<string, unknown>)[name],
+  );
+
+/**
+ * A rectifier's gradient behind dropout's looks at what dropout gave instead of what it took: where the mask
+ * keeps, both have the same sign, and elsewhere dropout's gradient is 0 (cuda/epilogue.h). So what dropout takes
+ * need not be kept, nor the mask be drawn again.
+ */
+export function gateByDropped(draft: Draft): Draft {
+  const used = uses(draft);
+  const { buffers } = draft;
+  const calls = draft.calls.map((call): Call => {
+    if (call.kernel !== "relu_backward_input") return call;
+    const [dy, y] = call.inputs;
+    const writer = onlyWriter(draft, used, dy!);
+    const before = writer === undefined ? null : draft.calls[writer];
+    if (before?.kernel !== "dropout_backward_input") return call;
+    const forward = draft.calls.find(
+      ({ kernel, inputs, options }) =>
+        kernel === "dropout" && inputs[0] === y && isSameMask(options, before.options),
+    );
+    const d = forward?.outputs[0];
+    if (d === null || d === undefined || used.writers.get(buffers[d].memory)!.length > 1)
+      return call;
+    return { ...call, inputs: [dy, d], options: { ...call.options, dropped: true } };
+  });
+  return { ...draft, calls };
+}
+
+/** Dropout, or its gradient, joins the call that writes what it takes, if nobody else wants that. */
+export function joinMasks(draft: Draft, { mask: takes }: Fusions): Draft {
+  const used = uses(draft);
+  const calls: (Call | null)[] = [...draft.calls];
+  draft.calls.forEach((call, i) => {
+    if (call.kernel !== "dropout" && call.kernel !== "dropout_backward_input") return;
+    const writer = onlyWriter(draft, used, call.inputs[0]!);
+    const before = writer === undefined ? null : calls[writer];
+    if (!before || !takes.has(before.kernel) || "p" in before.options) return;
+    calls[writer!] = {
+      ...joined(before, call, null, null, 0),
+      options: { ...before.options, ...call.options },
+      varying: [...before.varying, ...call.varying],
+    };
+    calls[i] = null;
+  });
+  return { ...draft, calls: calls.filter((call) => call !== null) };
+}
+
 const gates: ReadonlyMap<string, string> = new Map([
   ["relu_backward_input", "relu"],
   ["sigmoid_backward_input", "sigmoid"],
@@ -173,7 +233,7 @@ export function joinGates(draft: Draft, { gate: places }: Fusions): Draft {
     if (before.kernel === "add" && !isAlike(before, draft)) return;
     calls[writer!] = {
       ...joined(before, call, place, y, 0),
-      options: { ...before.options, activation },
+      options: { ...before.options, ...call.options, activation },
     };
     calls[i] = null;
   });

@@ -5,11 +5,13 @@
 
 import type { Primitive, Program, Tensor, TracedStep } from "convnotes";
 import {
+  gateByDropped,
   gpuFusions,
   hostFusions,
   joinActivations,
   joinBatchNormGradients,
   joinGates,
+  joinMasks,
   joinSums,
   thinLinear,
   updateEarly,
@@ -92,7 +94,9 @@ export function planStep(
     if (rewrite === "never") return done(draft);
     const joint = joinBatchNormGradients(draft, ({ kernel }) => kernels.has(kernel));
     const summed = joinSums(joint, gpuFusions);
-    return done(joinGates(joinActivations(summed, gpuFusions), gpuFusions));
+    // Dropout comes after an activation, and its gradient before an activation's.
+    const masked = joinMasks(gateByDropped(joinActivations(summed, gpuFusions)), gpuFusions);
+    return done(joinGates(masked, gpuFusions));
   }
   if (rewrite === "never") return done(updateEarly(draft));
   const available = { kernels, always: rewrite === "always" };
@@ -150,7 +154,8 @@ export function compileStep(
   const changed = [...lasting].filter(([s]) => written.has(s)).map(([, t]) => t.storage);
 
   const program = new host.Program({
-    arenaBytes: plan.arenaBytes,
+    // A buffer that nobody touches is said to lie at its start, as one number.
+    arenaBytes: Math.max(plan.arenaBytes, 8),
     places: plan.buffers.map(({ memory, shape, dtype }, b) => {
       const bound = boundAt[memory];
       const offset = plan.offsets[memory] ?? 0;

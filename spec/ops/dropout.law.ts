@@ -10,7 +10,12 @@ import type { Law } from "../laws.js";
 import { gamma } from "../rounding.js";
 import { type Case, map, type Values } from "../values.js";
 
-type Dropout = Case<DropoutOptions>;
+/** With `places`, only the elements with these numbers are given. Default: all, in order. */
+interface Options extends DropoutOptions {
+  readonly places?: readonly number[];
+}
+
+type Dropout = Case<Options>;
 
 // ## Cases
 
@@ -20,7 +25,7 @@ const cases = (
   numbers: fc.Arbitrary<number>,
   probabilities: fc.Arbitrary<number>,
 ): fc.Arbitrary<Dropout> =>
-  withGradient<DropoutOptions>(
+  withGradient<Options>(
     anyShape.chain((shape) =>
       fc.record({
         inputs: fc.tuple(valuesOf(shape, numbers)),
@@ -61,18 +66,19 @@ function philox(counter: readonly bigint[], key: readonly bigint[]): bigint[] {
   return [c0, c1, c2, c3];
 }
 
-/** What element `i` is multiplied by: 0, or what keeps the expectation. */
-function factor(i: number, { p, seed, step, layer }: DropoutOptions): number {
-  const [block, lane] = [Math.floor(i / 4), i % 4];
+/** What given element `i` is multiplied by: 0, or what keeps the expectation. */
+function factor(i: number, { p, seed, step, layer, places }: Options): number {
+  const place = places?.[i] ?? i;
+  const [block, lane] = [Math.floor(place / 4), place % 4];
   const key = [BigInt(seed) % WORD, BigInt(seed) / WORD];
   const drawn = philox([BigInt(block), BigInt(layer), BigInt(step), 0n], key)[lane];
   return drawn < BigInt(Math.floor(p * 2 ** 32)) ? 0 : 1 / (1 - p);
 }
 
-const masked = (v: Values, o: DropoutOptions): Values =>
+const masked = (v: Values, o: Options): Values =>
   map(v, (x, i) => (factor(i, o) === 0 ? 0 : x * factor(i, o)));
 
-export const law: Law<DropoutOptions> = {
+export const law: Law<Options> = {
   stem: "dropout",
   exact: cases(integers, binary),
   real: cases(reals, any),
