@@ -71,6 +71,19 @@ describe("fusions for GPUs", () => {
     assert.equal(backward.inputs[2], forward.outputs[0]);
   });
 
+  it("let it look at what came of the same mask", () => {
+    const plan = between((x) => {
+      const y = convnotes.relu(x);
+      const other = drop(y.detach(), 2);
+      return convnotes.add(drop(y, 1), other);
+    });
+    const gated = plan.calls.find(({ options }) => "dropped" in options)!;
+    const layerOf = ({ options }: (typeof plan.calls)[number]) =>
+      (options as { layer: number }).layer;
+    const forward = plan.calls.find(({ outputs }) => outputs[0] === gated.inputs[2])!;
+    assert.equal(layerOf(forward), layerOf(gated));
+  });
+
   it("keep what a sigmoid gave for its gradient, which dropout's joins", () => {
     const plan = between((x) => drop(convnotes.sigmoid(x)));
     assert.deepEqual(
