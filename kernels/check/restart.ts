@@ -1,15 +1,27 @@
 // # One step from the same state, on kernels and on the reference
 //
+// A network trains as `train` lets it, in programs, and before each step the reference computes the loss from
+// the same state.
+//
 // Each operation of a forward pass leaves in each element of its result an error of at most what its
 // law allows, e_i. To first order the loss moves by Σ |∂L/∂y_i| e_i, over all elements of all results;
-// the backward pass computes just these ∂L/∂y_i. What is left is of second order, products of errors
-// of about 10⁻⁷ each; twice the sum leaves room for it.
+// a backward pass computes just these ∂L/∂y_i, for which the kernels do the same step once more, operation by
+// operation. What is left is of second order, products of errors of about 10⁻⁷ each; twice the sum leaves
+// room for it.
 
 import * as convnotes from "convnotes";
-import { type Primitive, registerBackend, type Tensor } from "convnotes";
+import {
+  type Graph,
+  type Primitive,
+  registerBackend,
+  type Tensor,
+  type TracedStep,
+} from "convnotes";
 import { type Law, rooms } from "../../spec/laws.js";
+import { type Tiles, tileDepth, tilings } from "../../spec/ops/conv2d.law.js";
 import { float32, gamma } from "../../spec/rounding.js";
 import type { Values } from "../../spec/values.js";
+import type { Plan } from "../plan/plan.js";
 
 // ## Networks that the reference can follow
 //
@@ -73,11 +85,17 @@ interface Happened {
   readonly options: object;
 }
 
-/** How far each element of the call's first result may be off. */
-function boundsOf({ primitive: { name }, inputs, output, options }: Happened): ArrayLike<number> {
+/**
+ * How far each element of the call's first result may be off. `tiled`: in the program it comes by
+ * Winograd's tiles.
+ */
+function boundsOf(call: Happened, tiled: boolean): ArrayLike<number> {
+  const { primitive, inputs, output, options } = call;
+  const { name } = primitive;
   // The sums of products are the same operation on absolute values; their laws would take minutes.
   if (name === "conv2d" || name === "linear") {
     const [x, w, b] = inputs.map((t) => t && magnitudes(t));
+    if (tiled) return tiledBounds(x!, w!, b, options);
     const sizes =
       name === "conv2d" ? convnotes.conv2d(x!, w!, b, options) : convnotes.linear(x!, w!, b);
     const terms = w!.size / w!.shape[0] + (b ? 1 : 0);
@@ -91,23 +109,142 @@ function boundsOf({ primitive: { name }, inputs, output, options }: Happened): A
   return law.bound(c, float32)[0] ?? new Float64Array(output.size);
 }
 
+/** `M X Mᵀ` of a square matrix of `width`, row by row. */
+function transformed(m: Tiles["ofTaps"], x: ArrayLike<number>, width: number): number[] {
+  const dot = (f: readonly number[], at: (i: number) => number) =>
+    f.reduce((sum, weight, i) => (weight === 0 ? sum : sum + weight * at(i)), 0);
+  const half = m.map((f) =>
+    Array.from({ length: width }, (_, j) => dot(f, (i) => x[i * width + j])),
+  );
+  return half.flatMap((row) => m.map((f) => dot(f, (j) => row[j])));
+}
+
+/**
+ * The law's bound by tiles for magnitudes `x`, `w` and `b`: what the tiles compute, on magnitudes.
+ * The law goes from result to result; here all results of a part are one matrix product.
+ */
+export function tiledBounds(
+  x: Tensor,
+  w: Tensor,
+  b: Tensor | null,
+  options: { readonly padding?: number | readonly [number, number] },
+): Float64Array {
+  const [N, C, height, width] = x.shape;
+  const [O, , K] = w.shape;
+  const { padding = 0 } = options;
+  const [above, before] = typeof padding === "number" ? [padding, padding] : padding;
+  const [H, W] = [height + 2 * above - K + 1, width + 2 * before - K + 1];
+  const tiles = tilings.find(({ taps }) => taps === K)!;
+  const parts = tiles.ofTaps.length ** 2;
+  const factor = gamma(tileDepth(tiles, C, b !== null, float32), float32);
+  const numbers = (t: Tensor) => Float64Array.from(t.data as Float32Array);
+  const [pixels, taps] = [numbers(x), numbers(w)];
+
+  const ofTaps = Array.from({ length: parts }, () => new Float64Array(O * C));
+  for (let k = 0; k < O * C; k++)
+    transformed(tiles.ofTaps, taps.subarray(k * K * K), K).forEach((v, p) => (ofTaps[p][k] = v));
+
+  // What underflows: no entry of |Aᵀ| or |Bᵀ| is above one, and no row of |Bᵀ| has more than two.
+  const largest = pixels.reduce((most, v) => Math.max(most, v), 0);
+  const underflow = 2 * parts * C * (12 * largest + 1) * float32.tiny;
+  const bounds = new Float64Array(N * O * H * W);
+  const side = K + 1;
+  const patch = new Float64Array(side * side);
+  const ofPixels = Array.from({ length: parts }, () => new Float64Array(C));
+  const products = new Float64Array(parts);
+  for (let n = 0; n < N; n++)
+    for (let top = 0; top < H; top += 2)
+      for (let left = 0; left < W; left += 2) {
+        for (let q = 0; q < C; q++) {
+          for (let i = 0; i < side; i++)
+            for (let j = 0; j < side; j++) {
+              const [row, column] = [top + i - above, left + j - before];
+              const inside = row >= 0 && row < height && column >= 0 && column < width;
+              patch[i * side + j] = inside
+                ? pixels[((n * C + q) * height + row) * width + column]
+                : 0;
+            }
+          transformed(tiles.ofPixels, patch, side).forEach((v, p) => (ofPixels[p][q] = v));
+        }
+        for (let o = 0; o < O; o++) {
+          for (let p = 0; p < parts; p++) {
+            const [u, v] = [ofTaps[p], ofPixels[p]];
+            let sum = 0;
+            for (let q = 0; q < C; q++) sum += u[o * C + q] * v[q];
+            products[p] = sum;
+          }
+          const sizes = transformed(tiles.toResults, products, tiles.ofTaps.length);
+          const bias = b ? Number(b.data[o]) : 0;
+          for (let i = top; i < Math.min(top + 2, H); i++)
+            for (let j = left; j < Math.min(left + 2, W); j++)
+              bounds[((n * O + o) * H + i) * W + j] =
+                factor * (sizes[2 * (i - top) + j - left] + bias) + underflow;
+        }
+      }
+  return bounds;
+}
+
 // ## Steps
 
 export interface Compared {
   readonly step: number;
-  /** On `cpu`. */
+  /** Of the program on `cpu`. */
   readonly loss: number;
   /** On the reference, from the same state. */
   readonly expected: number;
   readonly bound: number;
+  /** How many convolutions came by Winograd's tiles. */
+  readonly tiled: number;
 }
 
-/** Trains on `cpu`, and at each step computes the loss on the reference as well. */
+/** Lets `body` run on kernels, and tells what it called. */
+function recorded<T>(body: () => T): { result: T; happened: readonly Happened[] } {
+  const happened: Happened[] = [];
+  const kernels = convnotes.backendOf("cpu");
+  registerBackend({
+    ...kernels,
+    run(primitive, inputs, outputs, options) {
+      kernels.run(primitive, inputs, outputs, options);
+      const output = outputs[0]!;
+      output.retainGrad();
+      const before = inputs.map((t) => t && t.detach().clone());
+      happened.push({ primitive, inputs: before, output, options });
+    },
+  });
+  try {
+    return { result: body(), happened };
+  } finally {
+    registerBackend(kernels);
+  }
+}
+
+/** Which of the first `count` operations of a step the program does by tiles. */
+function tiledIn(graph: Graph, plan: Plan, happened: readonly Happened[]): Set<Happened> {
+  const places = graph.nodes.flatMap(({ primitive }, i) => (primitive === "view" ? [] : [i]));
+  const byTiles = new Set(
+    plan.calls.flatMap(({ kernel, nodes }) => (kernel === "winograd_conv2d" ? [nodes[0]] : [])),
+  );
+  return new Set(
+    happened.filter(({ primitive }, i) => {
+      const { name } = graph.nodes[places[i]];
+      if (name !== primitive.name)
+        throw new Error(`step ${i} of the program is ${name}, but ${primitive.name} was called`);
+      return byTiles.has(places[i]);
+    }),
+  );
+}
+
+/**
+ * Trains on `cpu`, and at each step computes the loss on the reference as well.
+ *
+ * Throws: Error where a step does not become a program.
+ */
 export function* restarted(name: string, steps: number): Generator<Compared> {
   const { create, images, shape } = networks[name]();
   convnotes.manualSeed(0);
-  const [model, twin] = [create(), create().to("reference")];
+  const [model, plain, twin] = [create(), create(), create().to("reference")];
   const optimizer = new convnotes.optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 });
+  const training = new convnotes.TrainingStep(model, optimizer, "cpu");
   const x = convnotes.randn([images, ...shape]);
   const labels = convnotes.tensor(
     Array.from({ length: images }, (_, i) => (3 + 4 * i) % 10),
@@ -115,47 +252,51 @@ export function* restarted(name: string, steps: number): Generator<Compared> {
   );
   const xTwin = x.to("reference");
   const labelsTwin = labels.to("reference");
-  for (let step = 1; step <= steps; step++) {
-    twin.loadStateDict(model.stateDict());
-    const dropout = convnotes.dropoutState.getState();
-    const expected = convnotes.noGrad(() =>
-      convnotes.crossEntropy(twin.call(xTwin), labelsTwin, null).item(),
-    );
-    convnotes.dropoutState.setState(dropout);
+  const known: { traced: TracedStep | null; plan: Plan | null } = { traced: null, plan: null };
+  const kernels = convnotes.backendOf("cpu");
+  registerBackend({
+    ...kernels,
+    compile(traced) {
+      const program = kernels.compile!(traced);
+      known.traced = traced;
+      known.plan = (program as { plan?: Plan }).plan ?? null;
+      return program;
+    },
+  });
+  try {
+    for (let step = 1; step <= steps; step++) {
+      const state = model.stateDict();
+      twin.loadStateDict(state);
+      plain.loadStateDict(state);
+      const dropout = convnotes.dropoutState.getState();
+      const expected = convnotes.noGrad(() =>
+        convnotes.crossEntropy(twin.call(xTwin), labelsTwin, null).item(),
+      );
+      convnotes.dropoutState.setState(dropout);
+      const { result, happened } = recorded(() =>
+        convnotes.crossEntropy(plain.call(x), labels, null),
+      );
+      result.backward();
+      convnotes.dropoutState.setState(dropout);
+      const { loss } = training.run(x, labels);
+      if (known.traced === null || known.plan === null)
+        throw new Error(`${name} does not become a program: ${training.reason}`);
 
-    const happened: Happened[] = [];
-    const kernels = convnotes.backendOf("cpu");
-    registerBackend({
-      ...kernels,
-      run(primitive, inputs, outputs, options) {
-        kernels.run(primitive, inputs, outputs, options);
-        const output = outputs[0]!;
-        output.retainGrad();
-        const before = inputs.map((t) => t && t.detach().clone());
-        happened.push({ primitive, inputs: before, output, options });
-      },
-    });
-    let loss: Tensor;
-    try {
-      optimizer.zeroGrad();
-      loss = convnotes.crossEntropy(model.call(x), labels, null);
-    } finally {
-      registerBackend(kernels);
-    }
-    loss.backward();
-    optimizer.step();
-
-    let moved = 0;
-    for (const call of happened) {
-      const bounds = boundsOf(call);
-      const { data, grad } = call.output;
-      if (grad === null) throw new Error(`${call.primitive.name} took no part in the loss`);
-      for (let i = 0; i < data.length; i++) {
-        // The reference rounds as well, once.
-        const rounded = float32.unit * Math.abs(Number(data[i]));
-        moved += Math.abs(Number(grad.data[i])) * (bounds[i] + rounded);
+      const tiled = tiledIn(known.traced.graph, known.plan, happened);
+      let moved = 0;
+      for (const call of happened) {
+        const bounds = boundsOf(call, tiled.has(call));
+        const { data, grad } = call.output;
+        if (grad === null) throw new Error(`${call.primitive.name} took no part in the loss`);
+        for (let i = 0; i < data.length; i++) {
+          // The reference rounds as well, once.
+          const rounded = float32.unit * Math.abs(Number(data[i]));
+          moved += Math.abs(Number(grad.data[i])) * (bounds[i] + rounded);
+        }
       }
+      yield { step, loss, expected, bound: 2 * moved, tiled: tiled.size };
     }
-    yield { step, loss: loss.item(), expected, bound: 2 * moved };
+  } finally {
+    registerBackend(kernels);
   }
 }

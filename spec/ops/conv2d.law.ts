@@ -174,7 +174,7 @@ function dbias(c: Conv): Values {
 type Matrix = readonly (readonly number[])[];
 
 /** $|B^T|$, $|G|$ and $|A^T|$ for windows of so many taps along an axis. */
-interface Tiles {
+export interface Tiles {
   readonly taps: number;
   readonly ofPixels: Matrix;
   readonly ofTaps: Matrix;
@@ -226,6 +226,16 @@ const five: Tiles = {
   additions: 3,
 };
 
+export const tilings: readonly Tiles[] = [three, five];
+
+/** How many operations a term meets on its way to a result, of so many channels. */
+export const tileDepth = (
+  tiles: Tiles,
+  channels: number,
+  hasBias: boolean,
+  a: Arithmetic,
+): number => a.depth(channels) + 2 + 4 + 2 * tiles.additions + (hasBias ? 1 : 0);
+
 /** $M X M^T$ */
 function transformed(m: Matrix, x: Matrix): number[][] {
   const half = m.map((row) =>
@@ -246,7 +256,7 @@ function tilesOf(c: Conv, a: Arithmetic): Tiles | undefined {
   const [, { shape }] = c.inputs as [Values, Values];
   const { stride, dilation, groups } = settings(c);
   if (!a.winograd || ![...stride, ...dilation, groups].every((n) => n === 1)) return undefined;
-  return [three, five].find(({ taps }) => shape[2] === taps && shape[3] === taps);
+  return tilings.find(({ taps }) => shape[2] === taps && shape[3] === taps);
 }
 
 /** Beyond this a number may have left float32, and results are computed product by product. */
@@ -299,7 +309,7 @@ function tileBound(
     ),
   );
   const parts = tiles.ofTaps.length;
-  const factor = gamma(a.depth(C) + 2 + 4 + 2 * tiles.additions + (bias ? 1 : 0), a);
+  const factor = gamma(tileDepth(tiles, C, bias !== null, a), a);
   const bounds = [...sharp];
   for (const tile of tilesIn(results)) {
     const [n, i, j] = tile;
