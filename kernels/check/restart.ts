@@ -71,11 +71,8 @@ const valuesOf = (t: Tensor): Values => ({
   ...(t.dtype === "int64" && { dtype: "int64" }),
 });
 
-const magnitudes = (t: Tensor): Tensor => {
-  const copy = t.to("reference").detach().clone();
-  for (let i = 0; i < copy.size; i++) copy.data[i] = Math.abs(Number(copy.data[i]));
-  return copy;
-};
+const magnitudes = ({ data, shape }: Tensor): Tensor =>
+  convnotes.fromData((data as Float32Array).map(Math.abs), shape, "reference");
 
 /** One forward call as it happened. */
 interface Happened {
@@ -207,8 +204,7 @@ function recorded<T>(body: () => T): { result: T; happened: readonly Happened[] 
       kernels.run(primitive, inputs, outputs, options);
       const output = outputs[0]!;
       output.retainGrad();
-      const before = inputs.map((t) => t && t.detach().clone());
-      happened.push({ primitive, inputs: before, output, options });
+      happened.push({ primitive, inputs: [...inputs], output, options });
     },
   });
   try {
