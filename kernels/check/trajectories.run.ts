@@ -32,9 +32,12 @@ if (!status.available) {
   process.exit(2);
 }
 // Programs are looked into; operations one by one, which only serve the bound, are not.
-const { compile } = convnotes.backendOf("cpu");
+const looking = convnotes.backendOf("cpu");
 loadKernels(convnotes);
-convnotes.registerBackend({ ...convnotes.backendOf("cpu"), compile: compile! });
+convnotes.registerBackend({
+  ...convnotes.backendOf("cpu"),
+  compile: (step) => looking.compile!(step),
+});
 
 console.log(`${status.isa}, ${status.threads} threads`);
 console.log(
