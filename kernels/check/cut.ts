@@ -86,7 +86,8 @@ export function drawCut(
   const cut = new Map<string, readonly number[]>();
   if (axes === undefined || !(axes.holds?.(inputs, options) ?? true)) return cut;
   outputs.forEach((shape, k) => {
-    if (shape === null) return;
+    // What a continuation writes besides lies like the first.
+    if (shape === null || k >= axes.outputs.length) return;
     lettersOf(axes.outputs[k], shape).forEach((letter, axis) => {
       if (letter === "." || cut.has(letter)) return;
       const count = Math.min(kept[letter], shape[axis]);

@@ -193,6 +193,24 @@ describe("verification", function () {
         assert.ok(seen.has(operation), `${operation} was not looked at`);
     });
 
+  for (const momentum of [0, 0.9])
+    needs(`looks at an update within its gradient, with momentum ${momentum}`, () => {
+      const sampler = new Sampler({ share: 1, seed });
+      loadKernels(convnotes, { sampler, rewrite: "always" });
+      try {
+        const net = new convnotes.nn.Linear(9, 10);
+        const optimizer = new convnotes.optim.SGD(net.parameters(), { lr: 0.1, momentum });
+        const step = new convnotes.TrainingStep(net, optimizer, "cpu");
+        const labels = convnotes.fromData(BigInt64Array.of(3n, 1n, 4n));
+        for (let i = 0; i < 60; i++) step.run(convnotes.randn([3, 9]), labels);
+        assert.equal(step.reason, null);
+        assert.deepEqual([...sampler.unchecked], []);
+        assert.ok(sampler.tallies.get("linear_backward_weight")!.calls > 0);
+      } finally {
+        restoreKernels();
+      }
+    });
+
   needs("ends a step with a wrong result, and says where and what", () => {
     // A law that takes the kernels' own results for wrong: no rounding is allowed at all.
     const sampler = new Sampler({ share: 1, seed });
