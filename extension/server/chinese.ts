@@ -179,11 +179,14 @@ export const chinese: ReadonlyMap<string, string> = new Map(
     "imports within imports": "导入的嵌套过深",
     "it differs between the two ways of an if: {0}": "它在 if 的两个分支中不同：{0}",
 
+    "the pattern {0} is not followed": "不支持分析模式 {0}",
+
     // ## Not known
     "it depends on a tensor's numbers": "它取决于张量的具体数值",
     "what a mask picks depends on a tensor's numbers": "掩码选出什么取决于张量的具体数值",
     "{0} is not defined here": "{0} 在这里没有定义",
     "{0} has no attribute {1} that is known": "{0} 没有已知的属性 {1}",
+    "the order of its attributes is not known": "它的属性的顺序未知",
     "no {0}": "没有 {0}",
     "{0} was not given its argument {1}": "调用 {0} 时缺少参数 {1}",
     "{0} was not given its {1}": "调用 {0} 时缺少 {1}",
@@ -224,6 +227,7 @@ export const chinese: ReadonlyMap<string, string> = new Map(
     "pieces of no length": "分出的块长度为 0",
     "{0} of nothing": "对空序列求 {0}",
     "@ of what is no tensor": "@ 的操作数不是张量",
+    "a random number": "一个随机数",
     "a type": "一个类型",
     "its type": "它的类型",
     "where it is kept": "它的存放位置",

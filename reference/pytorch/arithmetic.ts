@@ -72,6 +72,7 @@ export function binary(run: Interpreter, op: string, a: Value, b: Value): Value 
   }
   if (a instanceof List && b instanceof List && a.kind === "set" && "|&-^".includes(op))
     return setOperation(op, a, b);
+  if (isArray(a) || isArray(b)) return elementwise(run, op, a, b);
   if (a instanceof List && b instanceof List && op === "+") {
     run.bound(a.items.length + b.items.length);
     return new List([...a.items, ...b.items], a.kind);
@@ -89,6 +90,20 @@ export function binary(run: Interpreter, op: string, a: Value, b: Value): Value 
     }
   }
   return new Unknown(say`${op} is not followed here`);
+}
+
+const isArray = (value: Value): boolean => value instanceof List && value.kind === "array";
+
+function elementwise(run: Interpreter, op: string, a: Value, b: Value): Value {
+  const [x, y] = [a, b].map((value) => (value instanceof List ? value.items : null));
+  if (x && y && x.length !== y.length) return new Unknown(say`${op} is not followed here`);
+  const length = (x ?? y)?.length ?? 0;
+  run.bound(length);
+  const at = (i: number) => binary(run, op, x ? x[i] : a, y ? y[i] : b);
+  return new List(
+    Array.from({ length }, (_, i) => at(i)),
+    "array",
+  );
 }
 
 const methods: Readonly<Record<string, string | undefined>> = {

@@ -71,6 +71,42 @@ export interface Clause {
   readonly conditions: readonly Expr[];
 }
 
+/** What `case` compares with. */
+export type Pattern =
+  /** A literal, or a name with dots. */
+  | { readonly kind: "value"; readonly value: Expr }
+  /** Binds a name, or for `_` none. */
+  | { readonly kind: "capture"; readonly name: string | null }
+  | { readonly kind: "as"; readonly pattern: Pattern; readonly name: string }
+  | { readonly kind: "either"; readonly options: readonly Pattern[] }
+  | {
+      readonly kind: "sequence";
+      readonly before: readonly Pattern[];
+      /** What `*name` binds; null where there is no star. */
+      readonly rest: string | null;
+      readonly after: readonly Pattern[];
+    }
+  | {
+      readonly kind: "mapping";
+      readonly pairs: readonly (readonly [key: Expr, value: Pattern])[];
+      /** What `**name` binds. */
+      readonly rest: string | null;
+    }
+  | {
+      readonly kind: "class";
+      readonly cls: Expr;
+      readonly positional: readonly Pattern[];
+      readonly named: readonly (readonly [name: string, value: Pattern])[];
+    }
+  | { readonly kind: "broken"; readonly why: Said };
+
+/** `case pattern if guard:`. */
+export interface Case {
+  readonly pattern: Pattern;
+  readonly guard: Expr | null;
+  readonly body: readonly Stmt[];
+}
+
 export interface Argument extends Span {
   /** `name=`, `*`, `**`, or nothing. */
   readonly name: string | null;
@@ -139,6 +175,7 @@ export type Stmt =
             readonly else: readonly Stmt[];
           }
         | { readonly kind: "while"; readonly test: Expr; readonly body: readonly Stmt[] }
+        | { readonly kind: "match"; readonly subject: Expr; readonly cases: readonly Case[] }
         | {
             readonly kind: "with";
             readonly items: readonly { readonly value: Expr; readonly target: Expr | null }[];

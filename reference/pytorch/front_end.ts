@@ -465,6 +465,8 @@ function declared(body: readonly Stmt[]): Declared[] {
         );
       case "if":
         return [...declared(statement.then), ...declared(statement.else)];
+      case "match":
+        return statement.cases.flatMap(({ body: inner }) => declared(inner));
       case "for":
       case "while":
       case "with":

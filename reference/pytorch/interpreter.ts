@@ -7,13 +7,14 @@
 
 import { ShapeError } from "../errors.js";
 import type { Neighbour, SourceRange } from "./analysis.js";
-import type { Argument, ClassNode, Clause, Expr, Parameter, Span, Stmt } from "./ast.js";
+import type { Argument, Case, ClassNode, Clause, Expr, Parameter, Span, Stmt } from "./ast.js";
 import { binary, compare, index, iterate, sliced, unary } from "./arithmetic.js";
 import { builtins } from "./builtins.js";
 import { NotKnown, ownParameters, truth } from "./layers.js";
 import { library } from "./library.js";
 import { enumerated, formatted, removeModule } from "./objects.js";
 import type { PythonParser } from "./parse.js";
+import { Match } from "./patterns.js";
 import { SourceFile } from "./source.js";
 import { modules, moduleClass } from "./torch.js";
 import { tensorMethod } from "./tensor_functions.js";
@@ -104,6 +105,15 @@ const enum Signal {
   Continue,
   Return,
 }
+
+/** One of the ways that the code may go. */
+interface Way {
+  readonly run: () => Signal;
+  /** Whether it ends in an exception, or leaves the function. */
+  readonly leaves: boolean;
+}
+
+const leaves = (body: readonly Stmt[]): boolean => /^(raise|return)$/.test(body.at(-1)?.kind ?? "");
 
 const nowhere: SourceRange = { file: "", start: 0, end: 0 };
 
@@ -310,13 +320,14 @@ export class Interpreter {
         const test = this.evaluate(statement.test, frame);
         if (!isOpen(test))
           return this.#block(this.truth(test) ? statement.then : statement.else, frame);
-        // Nobody knows which way it goes: not into an exception, and not out of the function.
-        const leaves = (body: readonly Stmt[]) => /^(raise|return)$/.test(body.at(-1)?.kind ?? "");
-        const [yes, no] = [statement.then, statement.else];
-        if (leaves(yes) && !leaves(no)) return this.#block(no, frame);
-        const decided = this.recorder === null || (leaves(no) && !leaves(yes));
-        return decided ? this.#block(yes, frame) : this.#fork(yes, no, asUnknown(test), frame);
+        const way = (body: readonly Stmt[]): Way => ({
+          run: () => this.#block(body, frame),
+          leaves: leaves(body),
+        });
+        return this.#either(way(statement.then), way(statement.else), asUnknown(test), frame);
       }
+      case "match":
+        return this.#match(this.evaluate(statement.subject, frame), statement.cases, frame);
       case "for": {
         const items = iterate(this, this.evaluate(statement.iterable, frame));
         // The body of a loop over what is unknown runs once: it shows its layers' shapes.
@@ -401,16 +412,49 @@ export class Interpreter {
     }
   }
 
+  #match(value: Value, cases: readonly Case[], frame: Frame): Signal {
+    for (const [i, { pattern, guard, body }] of cases.entries()) {
+      const match = new Match(this, (expression) => this.evaluate(expression, frame));
+      let fits = match.fits(pattern, value);
+      if (fits === false) continue;
+      const at = { start: 0, end: 0 };
+      for (const [name, bound] of match.bound)
+        this.#assign({ kind: "name", name, ...at }, bound, frame);
+      const test = guard === null ? true : this.evaluate(guard, frame);
+      if (!isOpen(test) && !this.truth(test)) continue;
+      if (fits === true && isOpen(test)) fits = asUnknown(test);
+      if (fits === true) return this.#block(body, frame);
+      const rest = cases.slice(i + 1);
+      return this.#either(
+        { run: () => this.#block(body, frame), leaves: leaves(body) },
+        {
+          run: () => this.#match(value, rest, frame),
+          leaves: rest.length > 0 && rest.every((other) => leaves(other.body)),
+        },
+        fits,
+        frame,
+      );
+    }
+    return Signal.None;
+  }
+
+  /** Nobody knows which way it goes: not into an exception, and not out of the function. */
+  #either(yes: Way, no: Way, why: Unknown, frame: Frame): Signal {
+    if (yes.leaves && !no.leaves) return no.run();
+    const decided = this.recorder === null || (no.leaves && !yes.leaves);
+    return decided ? yes.run() : this.#fork(yes, no, why, frame);
+  }
+
   /** Goes both ways. What both agree on is known; the first way is the one that is shown. */
-  #fork(yes: readonly Stmt[], no: readonly Stmt[], why: Unknown, frame: Frame): Signal {
+  #fork(yes: Way, no: Way, why: Unknown, frame: Frame): Signal {
     const { locals } = frame;
     const before = [...locals];
     const restore = (scope: Iterable<[string, Value]>) => {
       locals.clear();
       for (const pair of scope) locals.set(...pair);
     };
-    const way = (body: readonly Stmt[]) => {
-      const signal = this.#block(body, frame);
+    const way = ({ run }: Way) => {
+      const signal = run();
       return { signal, locals: new Map(locals), returned: this.#returned };
     };
     let first;
@@ -420,7 +464,7 @@ export class Interpreter {
       if (!(error instanceof Failure || error instanceof Raised)) throw error;
       // It did not go that way.
       restore(before);
-      return this.#block(no, frame);
+      return no.run();
     }
     restore(before);
     let second;
@@ -943,8 +987,11 @@ export class Interpreter {
       if (member instanceof Fn && member.kind === "class") return new Bound(object, member);
       return member ?? new Unknown(say`${object.name} has no attribute ${name} that is known`);
     }
-    if (object instanceof Namespace)
-      return object.member(name) ?? new Unknown(say`${object.name}.${name} is not followed`);
+    if (object instanceof Namespace) {
+      const member = object.member(name);
+      if (member !== undefined) return member;
+      return new Unknown(say`${object.name}.${name} is not followed`);
+    }
     if (object instanceof Fn && name === "__name__") return object.name;
     if (object instanceof Native && object.members?.has(name)) return object.members.get(name)!;
     if (name === "__module__" || name === "__doc__") return "";

@@ -7,12 +7,14 @@
 import { Edit, Language, type Node, Parser, type Tree } from "web-tree-sitter";
 import type {
   Argument,
+  Case,
   Clause,
   ClassNode,
   Comparison,
   Expr,
   FunctionNode,
   Parameter,
+  Pattern,
   Span,
   Stmt,
 } from "./ast.js";
@@ -262,6 +264,22 @@ class Reader {
             ...at,
           },
         ];
+      case "match_statement": {
+        const subjects = node.childrenForFieldName("subject");
+        const [first] = subjects;
+        const last = subjects.at(-1);
+        const comma = last !== undefined && /^\s*,/.test(this.text.slice(last.endIndex, at.end));
+        const cases = field("body")?.namedChildren.filter((c) => c.type === "case_clause") ?? [];
+        return [
+          {
+            kind: "match",
+            subject:
+              subjects.length > 1 || comma ? this.#tuple(subjects, at) : this.#need(first, node),
+            cases: cases.map((clause) => this.#case(clause)),
+            ...at,
+          },
+        ];
+      }
       case "with_statement": {
         const items = node.namedChildren
           .filter((c) => c.type === "with_clause")
@@ -407,6 +425,151 @@ class Reader {
       default:
         return [{ kind: "expression", value: this.expr(node), ...at }];
     }
+  }
+
+  // ## Patterns
+
+  #case(node: Node): Case {
+    const patterns = node.namedChildren.filter((c) => c.type === "case_pattern");
+    const [first] = patterns as (Node | undefined)[];
+    const guard = this.#field(node, "guard");
+    const alone =
+      patterns.length === 1 && !/^\s*,/.test(this.text.slice(first!.endIndex, node.endIndex));
+    const pattern = alone ? this.#pattern(patterns[0]) : this.#sequence(patterns);
+    return {
+      pattern: first === undefined ? missing : pattern,
+      guard: guard && this.#need(guard.namedChildren.find(isNoComment) ?? null, guard),
+      body: this.block(this.#field(node, "consequence")),
+    };
+  }
+
+  #pattern(node: Node): Pattern {
+    if (++this.#depth > deepest) {
+      this.#depth--;
+      return { kind: "broken", why: say`this is nested too deeply` };
+    }
+    try {
+      return this.#readPattern(node);
+    } finally {
+      this.#depth--;
+    }
+  }
+
+  #readPattern(node: Node): Pattern {
+    const inner = node.namedChildren.filter(isNoComment);
+    switch (node.type) {
+      case "case_pattern":
+        return this.#patterns(node.children).at(0) ?? missing;
+      case "dotted_name": {
+        const [first, ...rest] = inner;
+        if (rest.length === 0) return { kind: "capture", name: this.#text(first) };
+        return { kind: "value", value: this.#dotted(node) };
+      }
+      case "union_pattern":
+        return { kind: "either", options: this.#patterns(node.children) };
+      case "list_pattern":
+        return this.#sequence(inner);
+      case "tuple_pattern": {
+        // Parentheses without a comma only group.
+        const groups = inner.length === 1 && !/,\s*\)$/.test(this.#text(node));
+        const isStar = inner[0]?.namedChildren.at(0)?.type === "splat_pattern";
+        return groups && !isStar ? this.#pattern(inner[0]) : this.#sequence(inner);
+      }
+      case "as_pattern": {
+        const [pattern, name] = inner;
+        return { kind: "as", pattern: this.#pattern(pattern), name: this.#text(name) };
+      }
+      case "dict_pattern": {
+        const keys = node.childrenForFieldName("key");
+        const values = node.childrenForFieldName("value");
+        const rest = inner.find((c) => c.type === "splat_pattern")?.namedChildren.at(0);
+        return {
+          kind: "mapping",
+          pairs: values.map((value, i) => [
+            keys[i].type === "dotted_name" ? this.#dotted(keys[i]) : this.expr(keys[i]),
+            this.#pattern(value),
+          ]),
+          rest: rest ? this.#text(rest) : null,
+        };
+      }
+      case "class_pattern": {
+        const [cls, ...parts] = inner;
+        const read = parts.map((part) => this.#keyword(part));
+        return {
+          kind: "class",
+          cls: this.#dotted(cls),
+          positional: parts.filter((_, k) => read[k] === null).map((part) => this.#pattern(part)),
+          named: read.filter((part) => part !== null),
+        };
+      }
+      case "integer":
+      case "float":
+      case "string":
+      case "concatenated_string":
+      case "true":
+      case "false":
+      case "none":
+        return { kind: "value", value: this.expr(node) };
+      default:
+        return {
+          kind: "broken",
+          why: say`the pattern ${this.#text(node).slice(0, 80)} is not followed`,
+        };
+    }
+  }
+
+  /** `name=pattern` in a class pattern; null where there is no name. */
+  #keyword(part: Node): readonly [name: string, value: Pattern] | null {
+    const inner = part.namedChildren.find(isNoComment);
+    if (inner?.type === "as_pattern") {
+      // In `P(x=1 as y)` the grammar takes `x=` for a part of what is named. It names all of it.
+      const [pattern, name] = inner.namedChildren.filter(isNoComment);
+      const keyword = this.#keyword(pattern);
+      return keyword && [keyword[0], { kind: "as", pattern: keyword[1], name: this.#text(name) }];
+    }
+    if (inner?.type !== "keyword_pattern") return null;
+    const [name, , ...value] = inner.children;
+    return [this.#text(name), this.#patterns(value).at(0) ?? missing];
+  }
+
+  /** Patterns side by side. A minus sign and a wildcard are tokens there. */
+  #patterns(nodes: readonly Node[]): Pattern[] {
+    const parts = nodes.filter((c) => isNoComment(c) && c.type !== "|");
+    return parts.flatMap((part, i): Pattern[] => {
+      if (part.type === "-") return [];
+      if (part.type === "_") return [{ kind: "capture", name: null }];
+      return [i > 0 && parts[i - 1].type === "-" ? this.#negative(part) : this.#pattern(part)];
+    });
+  }
+
+  #negative(node: Node): Pattern {
+    const operand = this.expr(node);
+    return { kind: "value", value: { kind: "unary", op: "-", operand, ...span(node) } };
+  }
+
+  #dotted(node: Node): Expr {
+    const [first, ...rest] = node.namedChildren;
+    return rest.reduce<Expr>(
+      (object, name) => ({
+        ...{ kind: "attribute", object, name: this.#text(name) },
+        ...{ start: object.start, end: name.endIndex },
+      }),
+      this.expr(first),
+    );
+  }
+
+  #sequence(nodes: readonly Node[]): Pattern {
+    const star = (node: Node) =>
+      node.namedChildren.find((child) => child.type === "splat_pattern") ?? null;
+    const at = nodes.findIndex((node) => star(node) !== null);
+    const patterns = (some: readonly Node[]) => some.map((node) => this.#pattern(node));
+    if (at === -1) return { kind: "sequence", before: patterns(nodes), rest: null, after: [] };
+    return {
+      kind: "sequence",
+      before: patterns(nodes.slice(0, at)),
+      rest: this.#text(star(nodes[at])!).replace(/^\*\s*/, ""),
+      after: patterns(nodes.slice(at + 1)),
+    };
   }
 
   #function(node: Node, decorators: Expr[]): FunctionNode {
@@ -772,6 +935,8 @@ class Reader {
     });
   }
 }
+
+const missing: Pattern = { kind: "broken", why: say`something is missing here` };
 
 const isNoComment = (node: Node): boolean => node.type !== "comment";
 

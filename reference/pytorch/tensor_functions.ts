@@ -130,7 +130,7 @@ const noted =
   };
 
 /** The sizes of `view(2, -1)` as of `view((2, -1))`. */
-function sizesOf(value: Value): number[] {
+export function sizesOf(value: Value): number[] {
   const items = value instanceof List ? value.items : [value];
   const inner = items.length === 1 && items[0] instanceof List ? items[0].items : items;
   return inner.map((item) => new Settings("view", new Map([["size", item]])).int("size"));
@@ -203,7 +203,7 @@ const parts = (x: TensorValue, lengths: readonly number[], dim: number): Value =
 
 const created: [string, Body] = ["*size", (s) => fresh(sizesOf(s.get("size")))];
 
-const fresh = (shape: readonly number[], int = false): TensorValue => {
+export const fresh = (shape: readonly number[], int = false): TensorValue => {
   if (shape.length > 16 || sizeOf(shape) > Number.MAX_SAFE_INTEGER)
     throw new NotKnown(say`the tensor is too large`);
   const dtype = int ? "int64" : "float32";
@@ -271,9 +271,12 @@ const table: Record<string, [signature: string, body: Body]> = {
     },
   ],
   transpose: [
-    "input, dim0, dim1",
+    "input, dim0, dim1, *more",
     (s) => {
       const x = input(s);
+      // Numpy's takes all axes.
+      const more = sizesOf(s.get("more"));
+      if (more.length > 0) return permuted(x, [s.int("dim0"), s.int("dim1"), ...more]);
       const [a, b] = [axisIn(x, s.int("dim0")), axisIn(x, s.int("dim1"))];
       return permuted(
         x,
@@ -746,6 +749,8 @@ const table: Record<string, [signature: string, body: Body]> = {
     },
   ],
   tensor: ["data", (s) => fresh(nested(s.get("data")))],
+  as_tensor: ["data", (s) => fresh(nested(s.get("data")))],
+  from_numpy: ["data", (s) => fresh(nested(s.get("data")))],
   zeros_like: ["input", (s) => fresh(input(s).shape)],
   ones_like: ["input", (s) => fresh(input(s).shape)],
   rand_like: ["input", (s) => fresh(input(s).shape)],
@@ -758,7 +763,7 @@ const table: Record<string, [signature: string, body: Body]> = {
 // What only changes the numbers, where they are or how they are kept.
 for (const name of [
   ...["contiguous", "clone", "detach", "to", "cuda", "cpu", "float", "half", "double", "type"],
-  ...["requires_grad_", "type_as", "data", "bfloat16"],
+  ...["requires_grad_", "type_as", "data", "bfloat16", "astype", "copy"],
 ])
   table[name] = ["input, *rest", (s) => s.get("input")];
 for (const name of [
@@ -846,7 +851,9 @@ const pieces = (size: number, length: number): number[] => {
   );
 };
 
-function nested(value: Value): number[] {
+/** The shape of lists within lists. */
+export function nested(value: Value): number[] {
+  if (value instanceof TensorValue) return [...value.shape];
   if (value instanceof List)
     return [value.items.length, ...(value.items.length > 0 ? nested(value.items[0]) : [])];
   if (value instanceof Unknown) throw new NotKnown(value.reason);
@@ -890,7 +897,7 @@ export function tensorFunction(run: Interpreter, name: string): Native | undefin
   return new Native(name, (args) => {
     const [first] = args.positional;
     // What a type or device is need not be known.
-    const loose = /^(to|type|type_as)$/.test(name) && !(first instanceof Unknown);
+    const loose = /^(to|type|type_as|astype)$/.test(name) && !(first instanceof Unknown);
     const unknown = args.positional.find((value) => value instanceof Unknown);
     if (unknown instanceof Unknown && !loose) return unknown;
     return body(bind(name, signature, args), run);
@@ -942,7 +949,13 @@ export function tensorMethod(run: Interpreter, object: Value, name: string): Val
 
 type Method = (body: (args: readonly Value[]) => Value) => Native;
 
-function listMethod(run: Interpreter, { items, kind }: List, name: string, method: Method): Value {
+function listMethod(run: Interpreter, list: List, name: string, method: Method): Value {
+  const { items, kind } = list;
+  if (kind === "array") {
+    if (name === "size") return sizeOf(nested(list));
+    if (/^(shape|ndim|reshape|astype|transpose|T)$/.test(name))
+      return tensorMethod(run, fresh(nested(list)), name);
+  }
   switch (name) {
     case "append":
     case "add":
@@ -979,8 +992,9 @@ function listMethod(run: Interpreter, { items, kind }: List, name: string, metho
         return null;
       });
     case "copy":
-    case "tolist":
       return method(() => new List([...items], kind));
+    case "tolist":
+      return method(() => asList(list));
     case "clear":
       return method(() => {
         items.length = 0;
@@ -1028,6 +1042,9 @@ function listMethod(run: Interpreter, { items, kind }: List, name: string, metho
       return new Unknown(say`the method ${name} of a list is not followed`);
   }
 }
+
+const asList = (value: Value): Value =>
+  value instanceof List ? new List(value.items.map(asList)) : value;
 
 function dictMethod(dict: Dict, name: string, method: Method): Value {
   const { entries } = dict;

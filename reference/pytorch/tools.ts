@@ -6,8 +6,24 @@
 import { binary, index, iterate } from "./arithmetic.js";
 import type { Interpreter } from "./interpreter.js";
 import { NotKnown } from "./layers.js";
-import { Float, Fn, List, Native, plainArgs, show, tuple, Unknown, type Value } from "./values.js";
+import { bind, fresh, nested, sizesOf } from "./tensor_functions.js";
+import {
+  arrayOf,
+  Float,
+  Fn,
+  List,
+  Namespace,
+  Native,
+  plainArgs,
+  show,
+  tuple,
+  Unknown,
+  type Value,
+} from "./values.js";
 import { say } from "../words.js";
+
+/** An array with more numbers is no setting. */
+const MOST_NUMBERS = 1000;
 
 type Entries = [name: string, value: Value][];
 
@@ -54,6 +70,29 @@ export function toolsOf(run: Interpreter): Tools {
   const same = new Native("same", ({ positional: [value = null] }) => value);
   // `@cache` and `@lru_cache(10)`.
   const kept = new Native("cache", ({ positional: [fn] }) => (fn instanceof Fn ? fn : same));
+  /** An array of which the size is known, and the kind of its numbers. */
+  const array = (name: string, signature: string, whole = false): [string, Value] => [
+    name,
+    new Native(name, (args) => {
+      const size = bind(name, signature, args).get("size");
+      const none = size === null || (size instanceof List && size.items.length === 0);
+      return none ? new Unknown(say`a random number`) : fresh(sizesOf(size), whole);
+    }),
+  ];
+  const draws = [
+    ...["rand", "randn"].map((name) => array(name, "*size")),
+    ...["random", "random_sample", "standard_normal"].map((name) => array(name, "size=None")),
+    array("uniform", "low=0.0, high=1.0, size=None"),
+    array("normal", "loc=0.0, scale=1.0, size=None"),
+    ...["randint", "integers"].map((name) => array(name, "low, high=None, size=None", true)),
+  ];
+  const random: ReadonlyMap<string, Value> = new Map<string, Value>([
+    ...draws,
+    define("seed", () => null),
+    ...["default_rng", "RandomState"].map((name) =>
+      define(name, () => new Namespace(`numpy.random.${name}()`, (draw) => random.get(draw))),
+    ),
+  ]);
   return {
     functools: [
       define("reduce", ([fn, list, ...start]) => {
@@ -102,25 +141,43 @@ export function toolsOf(run: Interpreter): Tools {
           new Native("attrgetter", ({ positional: [object] }) => run.attribute(object, show(name))),
       ),
     ],
-    numpy: new Map([
+    numpy: new Map<string, Value>([
       define("prod", ([list]) => items(list).reduce((a, b) => binary(run, "*", a, b), 1)),
       define("sum", ([list]) => items(list).reduce((a, b) => binary(run, "+", a, b), 0)),
-      define("array", ([list]) => (list instanceof List ? new List([...list.items]) : list)),
+      ...["array", "asarray"].map((name) => define(name, ([list]) => arrayOf(list))),
       define("arange", (given) => {
         const [a, b, c] = given.map(number);
         const [from, to, step] = given.length === 1 ? [0, a, 1] : [a, b, given.length > 2 ? c : 1];
         const length = Math.max(0, Math.ceil((to - from) / step));
+        // So many numbers are an image's.
+        if (length > MOST_NUMBERS) return fresh([length], [from, step].every(Number.isInteger));
         run.bound(length);
-        return new List(Array.from({ length }, (_, i) => from + i * step));
+        return arrayOf(new List(Array.from({ length }, (_, i) => from + i * step)));
       }),
       define("linspace", ([a, b, count = 50]) => {
         const [from, to, length] = [number(a), number(b), number(count)];
         run.bound(length);
         const step = (to - from) / Math.max(1, length - 1);
-        return floats(Array.from({ length }, (_, i) => from + i * step));
+        return arrayOf(floats(Array.from({ length }, (_, i) => from + i * step)));
       }),
-      define("cumsum", ([list]) => new List(accumulated(items(list)))),
+      define("cumsum", ([list]) => arrayOf(new List(accumulated(items(list))))),
       define("int64", ([value]) => Math.trunc(number(value))),
+      ...["float16", "float32", "float64"].map((name) =>
+        define(name, ([value]) => new Float(number(value))),
+      ),
+      ...["int8", "int16", "int32", "uint8"].map((name) =>
+        define(name, ([value]) => Math.trunc(number(value))),
+      ),
+      ["newaxis", null],
+      ...["zeros", "ones", "empty", "full"].map((name) => array(name, "size, *rest")),
+      ...["zeros_like", "ones_like", "empty_like", "full_like"].map((name) =>
+        define(name, ([like]) => fresh(nested(like))),
+      ),
+      define("expand_dims", ([of, axis]) =>
+        call(run.attribute(fresh(nested(of)), "unsqueeze"), axis),
+      ),
+      define("reshape", ([of, shape]) => call(run.attribute(fresh(nested(of)), "reshape"), shape)),
+      ["random", new Namespace("numpy.random", (name) => random.get(name))],
     ]),
   };
 }

@@ -23,9 +23,14 @@ export class Float {
 export class List {
   constructor(
     readonly items: Value[],
-    readonly kind: "list" | "tuple" | "set" = "list",
+    /** An array is numpy's: of numbers, which operators take one by one. */
+    readonly kind: "list" | "tuple" | "set" | "array" = "list",
   ) {}
 }
+
+/** What numpy makes of lists within lists. */
+export const arrayOf = (value: Value): Value =>
+  value instanceof List ? new List(value.items.map(arrayOf), "array") : value;
 
 export const tuple = (items: Value[]): List => new List(items, "tuple");
 
@@ -303,9 +308,16 @@ export function show(value: Value, quoted = false, room = { left: mostShown }, d
   if (value instanceof Float) return showFloat(value.value);
   if (value instanceof List) {
     const items = value.items.slice(0, 1000).map((v) => show(v, true, room, depth + 1));
-    if (value.kind === "list") return `[${items.join(", ")}]`;
+    if (value.kind === "list" || value.kind === "array") return `[${items.join(", ")}]`;
     if (value.kind === "set") return `{${items.join(", ")}}`;
     return items.length === 1 ? `(${items[0]},)` : `(${items.join(", ")})`;
+  }
+  if (value instanceof Dict) {
+    const pairs = [...value.entries.values()].slice(0, 1000);
+    const texts = pairs.map((pair) =>
+      pair.map((item) => show(item, true, room, depth + 1)).join(": "),
+    );
+    return `{${texts.join(", ")}}`;
   }
   return "?";
 }
