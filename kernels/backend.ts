@@ -139,7 +139,8 @@ export function loadKernels(library: GpuLibrary, settings: KernelOptions = {}): 
     ...(isa ? { isa } : {}),
     ...(threads ? { threads: Number(threads) } : {}),
     ...(tiles === "off" ? { winograd: false } : {}),
-    ...settings,
+    // What is left open stays open.
+    ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)),
   };
   addon.start(options);
   const about = addon.describe();

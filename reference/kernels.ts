@@ -16,13 +16,17 @@ export type KernelStatus =
   | { readonly available: true; readonly isa: string; readonly threads: number }
   | { readonly available: false; readonly reason: string };
 
+/** How GPUs round factors before they multiply them; `fp32`: not at all. */
+export const precisions = ["tf32", "bf16", "fp32"] as const;
+export type Precision = (typeof precisions)[number];
+
 export interface KernelSettings {
   /** The instruction set: `avx512`, `avx2`, `sse2` or `neon`. Default: the fastest there is. */
   readonly isa?: string | undefined;
   /** Default: one for each processor. */
   readonly threads?: number | undefined;
-  /** On GPUs, how factors are rounded before they are multiplied. Default: `tf32`. */
-  readonly precision?: "tf32" | "bf16" | "fp32" | undefined;
+  /** Default: `tf32`. */
+  readonly precision?: Precision | undefined;
   /**
    * Whether convolutions may use Winograd's tiles, which multiply less and whose results are rounded
    * otherwise. Default: true.
@@ -100,6 +104,7 @@ interface Choice {
   readonly device: string;
   readonly isa?: string | undefined;
   readonly threads?: number | undefined;
+  readonly precision?: Precision | undefined;
   readonly seed: number;
 }
 

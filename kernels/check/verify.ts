@@ -86,7 +86,7 @@ const seenBy = (sampler: Sampler, about: Circumstances): Certificate =>
 
 // ## Every kernel
 
-export interface VerifyOptions extends Pick<KernelOptions, "isa" | "threads"> {
+export interface VerifyOptions extends Pick<KernelOptions, "isa" | "threads" | "precision"> {
   /** `cpu`, or a device with memory of its own. */
   readonly device: string;
   readonly seed: number;
@@ -106,8 +106,9 @@ const worstOf = (worst: Worst): number => Math.max(0, ...worst.values());
  * Throws: Error where there are no kernels.
  */
 export function verifyKernels(options: VerifyOptions): Certificate {
-  const { device, seed, runs, onOperation, isa, threads } = options;
+  const { device, seed, runs, onOperation, isa, threads, precision } = options;
   try {
+    if (precision && device !== "cpu") loadKernels(convnotes, { precision });
     const where =
       device === "cpu"
         ? checkKernels({ ...(isa && { isa }), ...(threads && { threads }) })
@@ -169,7 +170,7 @@ function seenOf(law: Law, device: string, seed: number, runs: number): Seen {
 
 // ## Whole networks
 
-export interface ModelOptions extends Pick<KernelOptions, "isa" | "threads"> {
+export interface ModelOptions extends Pick<KernelOptions, "isa" | "threads" | "precision"> {
   readonly device: string;
   readonly model: string;
   readonly batch: number;
@@ -186,10 +187,12 @@ export interface ModelOptions extends Pick<KernelOptions, "isa" | "threads"> {
  * Throws: Error where there are no kernels.
  */
 export function verifyModel(options: ModelOptions): Certificate {
-  const { device, model, batch, seed, steps, milliseconds, onStep, isa, threads } = options;
+  const { device, model, batch, seed, steps, milliseconds, onStep } = options;
+  const { isa, threads, precision } = options;
   const sampler = new Sampler({ share: 1, seed });
   const status = loadKernels(convnotes, {
     ...{ sampler, ...(isa && { isa }), ...(threads && { threads }) },
+    ...(precision && { precision }),
   });
   if (!status.available) throw new Error(status.reason);
   const where = device === "cpu" ? status : describeGpu(device);

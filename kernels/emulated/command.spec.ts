@@ -62,6 +62,20 @@ describe("the command on the emulated device", function () {
     assert.deepEqual(certificate.unchecked, []);
   });
 
+  it("rounds factors as it is told, and goes on so", () => {
+    const path = join(folder, "rounded");
+    const seen = () =>
+      (JSON.parse(readFileSync(join(path, "certificate.json"), "utf8")) as { isa: string }).isa;
+    const begun = train("rounded", "", "--verify", "50", "--precision", "bf16");
+    assert.equal(begun.status, 0, begun.said);
+    assert.match(seen(), /factors in bf16$/);
+    assert.match(readFileSync(join(path, "index.html"), "utf8"), /emulated, factors in bf16/);
+    rmSync(join(path, "certificate.json"));
+    const longer = run(["train", "--resume", path, "--epochs", "2", "--verify", "50"]);
+    assert.equal(longer.status, 0, longer.said);
+    assert.match(seen(), /factors in bf16$/);
+  });
+
   it("learns the same bits from the same seed, in whatever order threads run", () => {
     const orders = ["order=forward", "order=random asynchrony=random seed=5"];
     const learned = orders.map((settings, i) => {

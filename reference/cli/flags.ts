@@ -2,8 +2,9 @@
 //
 // Numbers and names on the command line, refused with what was expected.
 
-import { InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { didYouMean } from "../errors.js";
+import { type Precision, precisions } from "../kernels.js";
 
 /** A command line that cannot be followed; the message says how to write it. */
 export class UsageError extends Error {
@@ -60,4 +61,28 @@ export const oneOf =
 /** Reads sizes separated by commas, such as `1,1,28,28`. */
 export function sizes(text: string): number[] {
   return text.split(",").map(wholeNumber(1));
+}
+
+export interface KernelFlags {
+  readonly threads?: number;
+  readonly precision?: Precision;
+}
+
+/** Adds the options that say how kernels compute. */
+export const kernelOptions = (command: Command): Command =>
+  command
+    .option("--threads <n>", "of the processor (default: one for each core)", wholeNumber(1))
+    .option(
+      "--precision <name>",
+      "on GPUs: how factors are rounded before they are multiplied, tf32, bf16 or fp32 for not at " +
+        "all (default: tf32)",
+      oneOf(...precisions),
+    );
+
+/** Throws: UsageError where a precision is asked of what has none to choose. */
+export function checkPrecision({ precision }: KernelFlags, device: string): void {
+  if (precision !== undefined && ["cpu", "reference", "meta"].includes(device))
+    throw new UsageError(
+      `--precision ${precision} is for GPUs; on "${device}" nothing is rounded before it is multiplied`,
+    );
 }

@@ -13,9 +13,10 @@ import { multiplyAdds } from "../trace.js";
 import { makeOptimizer } from "../train/loop.js";
 import type { OptimizerSettings } from "../train/recipes.js";
 import { traceStep } from "../train/step.js";
-import { oneOf, wholeNumber } from "./flags.js";
+import { loadKernels } from "../kernels.js";
+import { checkPrecision, type KernelFlags, kernelOptions, oneOf, wholeNumber } from "./flags.js";
 
-interface Flags {
+interface Flags extends KernelFlags {
   readonly batch: number;
   readonly optimizer: OptimizerSettings["name"];
   readonly device: string;
@@ -34,8 +35,7 @@ interface Row {
 }
 
 export function addProfile(program: Command): void {
-  program
-    .command("profile")
+  kernelOptions(program.command("profile"))
     .summary("where the time of a training step goes, kernel by kernel")
     .argument("<model>", "a network's name; `convnotes models` lists them")
     .option("--batch <n>", "images in a step", wholeNumber(1), 32)
@@ -45,7 +45,9 @@ export function addProfile(program: Command): void {
     .option("--calls", "each call by itself, with the module that it is of")
     .option("--device <name>", "where to compute", "cpu")
     .option("--json", "print the times as JSON")
-    .action((name: string, flags: Flags) => {
+    .action(async (name: string, flags: Flags) => {
+      checkPrecision(flags, flags.device);
+      await loadKernels({ threads: flags.threads, precision: flags.precision });
       const rows = profile(name, flags);
       if (flags.json) console.log(JSON.stringify(rows, null, 2));
       else print(rows);

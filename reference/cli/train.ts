@@ -9,7 +9,13 @@ import { backendOf } from "../backend.js";
 import type { TrainingData } from "../data/dataset.js";
 import { didYouMean } from "../errors.js";
 import { writeAtomically } from "../files/atomic.js";
-import { kernelStatus, loadKernels, loadVerifier, type Sampler } from "../kernels.js";
+import {
+  kernelStatus,
+  loadKernels,
+  loadVerifier,
+  type Precision,
+  type Sampler,
+} from "../kernels.js";
 import { modelNamed } from "../models/index.js";
 import { manualSeed } from "../random.js";
 import type { Run } from "../train/checkpoint.js";
@@ -25,13 +31,23 @@ import { type OptimizerSettings, type Recipe, recipes } from "../train/recipes.j
 import { type DataFlags, RunFolder } from "../train/run_folder.js";
 import { version } from "../version.js";
 import { dataOptions, loadData } from "./data.js";
-import { atLeast, fraction, oneOf, percent, UsageError, wholeNumber } from "./flags.js";
+import {
+  atLeast,
+  checkPrecision,
+  fraction,
+  type KernelFlags,
+  kernelOptions,
+  oneOf,
+  percent,
+  UsageError,
+  wholeNumber,
+} from "./flags.js";
 import { report } from "./progress.js";
 import { SharedDevice } from "./sharing.js";
 import { moduleFromSource, recipeForSource, sourceName } from "./source.js";
 import { verdict, writeCertificate } from "./verify.js";
 
-interface Flags extends DataFlags {
+interface Flags extends DataFlags, KernelFlags {
   epochs?: number;
   batchSize?: number;
   lr?: number;
@@ -84,7 +100,7 @@ export function addTrain(program: Command): void {
       `save after so many steps (default: every ${CHECKPOINT_INTERVAL_S} s and after each epoch)`,
       wholeNumber(1),
     );
-  command.option(
+  kernelOptions(command).option(
     "--verify [percent]",
     `look at kernel calls of the run, for so much of its time (default: ${VERIFY_PERCENT})`,
     percent,
@@ -107,14 +123,12 @@ Ctrl-C saves a checkpoint and says how to go on; a second Ctrl-C ends at once.`,
 }
 
 async function runTrain(modelName: string | undefined, flags: Flags): Promise<void> {
-  const { folder, data, run, recipe } = await (flags.resume === undefined
+  const { folder, data, run, recipe, sampler } = await (flags.resume === undefined
     ? begin(modelName, flags)
     : resume(modelName, flags.resume, flags));
   const { maxBatches } = folder.settings;
   const device = flags.device ?? folder.settings.device;
   console.log(`data: ${data.source}`);
-  const sampler =
-    flags.verify === undefined ? null : await lookAtCalls(flags.verify, folder, device);
   console.log(`run: ${folder.path} (${recipe.model} on ${device}, seed ${folder.settings.seed})`);
 
   const shared = new SharedDevice(device, folder.path);
@@ -206,18 +220,27 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
 
 // ## Looking at kernel calls
 
-/** Throws: UsageError where no kernels compute. */
-async function lookAtCalls(
-  share: number | true,
-  { settings }: RunFolder,
+/**
+ * Loads kernels as the flags say, and with what looks at their calls, if that is asked for.
+ *
+ * Throws: UsageError where no kernels compute.
+ */
+async function kernelsFor(
+  flags: Flags,
+  seed: number,
   device: string,
-): Promise<Sampler> {
-  if (["reference", "meta"].includes(device))
-    throw new UsageError(`train --verify: on "${device}" no kernels compute; leave out --device`);
-  const verifier = await loadVerifier();
-  const percent = share === true ? VERIFY_PERCENT : share;
-  const sampler = verifier.makeSampler({ share: percent / 100, seed: settings.seed });
-  await loadKernels({ sampler });
+  precision: Precision | undefined,
+): Promise<Sampler | null> {
+  const { verify, threads } = flags;
+  checkPrecision(flags, device);
+  let sampler: Sampler | null = null;
+  if (verify !== undefined) {
+    if (["reference", "meta"].includes(device))
+      throw new UsageError(`train --verify: on "${device}" no kernels compute; leave out --device`);
+    const percent = verify === true ? VERIFY_PERCENT : verify;
+    sampler = (await loadVerifier()).makeSampler({ share: percent / 100, seed });
+  }
+  await loadKernels({ threads, precision, ...(sampler && { sampler }) });
   return sampler;
 }
 
@@ -244,6 +267,7 @@ interface Prepared {
   readonly data: TrainingData;
   readonly run: Run;
   readonly recipe: Recipe;
+  readonly sampler: Sampler | null;
 }
 
 async function begin(modelName: string | undefined, flags: Flags): Promise<Prepared> {
@@ -255,16 +279,18 @@ async function begin(modelName: string | undefined, flags: Flags): Promise<Prepa
     flags,
   );
   const device = flags.device ?? "cpu";
+  const { seed = 0, precision } = flags;
+  const sampler = await kernelsFor(flags, seed, device, precision);
   // A device that cannot compute says so before anything is written.
   backendOf(device).describe?.();
   const data = await loadData(flags);
-  const seed = flags.seed ?? 0;
   const folder = RunFolder.create(
     {
       convnotes: version,
       recipe,
       seed,
       device,
+      precision,
       data: data.source,
       dataFlags: flags.builtIn
         ? { builtIn: true }
@@ -274,7 +300,7 @@ async function begin(modelName: string | undefined, flags: Flags): Promise<Prepa
     },
     flags.run,
   );
-  return { folder, data, recipe, run: await freshRun(recipe, seed, device) };
+  return { folder, data, recipe, run: await freshRun(recipe, seed, device), sampler };
 }
 
 async function resume(
@@ -303,9 +329,12 @@ async function resume(
       `train: the run was begun on ${settings.trainImages} images (${settings.data}), but now ` +
         `there are ${data.train.count} (${data.source}); give the same data with --data`,
     );
-  const run = await freshRun(recipe, settings.seed, flags.device ?? settings.device);
+  const device = flags.device ?? settings.device;
+  const { precision = settings.precision } = flags;
+  const sampler = await kernelsFor(flags, settings.seed, device, precision);
+  const run = await freshRun(recipe, settings.seed, device);
   folder.restore(run);
-  return { folder, data, recipe, run };
+  return { folder, data, recipe, run, sampler };
 }
 
 function recipeOf(modelName: string): Recipe {

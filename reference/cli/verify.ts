@@ -7,9 +7,9 @@ import { backendOf } from "../backend.js";
 import { writeAtomically } from "../files/atomic.js";
 import { type Certificate, loadVerifier, type Seen } from "../kernels.js";
 import { modelNamed } from "../models/index.js";
-import { wholeNumber } from "./flags.js";
+import { checkPrecision, type KernelFlags, kernelOptions, wholeNumber } from "./flags.js";
 
-interface Flags {
+interface Flags extends KernelFlags {
   readonly device: string;
   readonly model?: string;
   readonly batchSize: number;
@@ -17,13 +17,11 @@ interface Flags {
   readonly seconds: number;
   readonly seed?: number;
   readonly isa?: string;
-  readonly threads?: number;
   readonly out: string;
 }
 
 export function addVerify(program: Command): void {
-  program
-    .command("verify")
+  kernelOptions(program.command("verify"))
     .summary("hold the fast kernels to the formulas, on this machine")
     .description(
       "Draws cases for every kernel and holds every element of every result and gradient against " +
@@ -37,7 +35,6 @@ export function addVerify(program: Command): void {
     .option("--runs <n>", "cases of each law", wholeNumber(1), 200)
     .option("--seed <n>", "of the cases (default: another one each time)", wholeNumber(0))
     .option("--isa <name>", "avx512, avx2, sse2 or neon (default: the fastest here)")
-    .option("--threads <n>", "(default: one for each processor)", wholeNumber(1))
     .option("--out <file>", "where the certificate is written", "certificate.json")
     .action(runVerify);
 }
@@ -50,12 +47,15 @@ async function runVerify(flags: Flags): Promise<void> {
         `held to the formulas`,
     );
   const verifier = await loadVerifier();
-  const { runs, isa, threads } = flags;
+  checkPrecision(flags, device);
+  const { runs, isa, threads, precision } = flags;
   const seed = flags.seed ?? Date.now() % 2 ** 31;
   let certificate: Certificate;
   if (flags.model === undefined) {
     const onOperation = (seen: Seen) => console.log(line(seen));
-    certificate = verifier.verifyKernels({ device, seed, runs, isa, threads, onOperation });
+    certificate = verifier.verifyKernels({
+      ...{ device, seed, runs, isa, threads, precision, onOperation },
+    });
   } else {
     certificate = verifier.verifyModel({
       ...{
@@ -65,6 +65,7 @@ async function runVerify(flags: Flags): Promise<void> {
         seed,
         isa,
         threads,
+        precision,
       },
       ...{ steps: Number.POSITIVE_INFINITY, milliseconds: flags.seconds * 1000 },
     });

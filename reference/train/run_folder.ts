@@ -17,6 +17,7 @@ import { WriteError, writeAtomically, writing } from "../files/atomic.js";
 import { encodeSafetensors } from "../files/safetensors.js";
 import { encodeCheckpoint, restoreCheckpoint, type Run, storedState } from "./checkpoint.js";
 import { curveSvg, type History, runPage } from "./curves.js";
+import type { Precision } from "../kernels.js";
 import type { EpochEvent, StepEvent } from "./loop.js";
 import type { Recipe } from "./recipes.js";
 
@@ -32,6 +33,8 @@ export interface RunSettings {
   readonly recipe: Recipe;
   readonly seed: number;
   readonly device: string;
+  /** How a GPU rounds factors. Left out: as kernels do unless told otherwise. */
+  readonly precision?: Precision | undefined;
   /** The line that says which images were used. */
   readonly data: string;
   /** The flags that chose them, so that a resumed run finds them again. */
@@ -146,7 +149,7 @@ export class RunFolder {
 
   /** Draws the curves and the page from what has been logged. */
   draw(): void {
-    const { recipe, seed, device, data, trainImages, maxBatches } = this.settings;
+    const { recipe, seed, device, precision, data, trainImages, maxBatches } = this.settings;
     const batches = Math.ceil(trainImages / recipe.batchSize);
     const history: History = {
       steps: this.#steps,
@@ -163,7 +166,7 @@ export class RunFolder {
         pipeline.resize === undefined ? "as stored" : `${String(pipeline.resize)} pixels`,
       ],
       ["seed", String(seed)],
-      ["device", device],
+      ["device", precision === undefined ? device : `${device}, factors in ${precision}`],
     ];
     for (const which of ["loss", "accuracy"] as const)
       writeAtomically(join(this.path, `${which}.svg`), curveSvg(history, which));

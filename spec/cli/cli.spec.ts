@@ -152,6 +152,14 @@ describe("convnotes, given what it cannot use", function () {
       "--optimizer",
       "adan",
     );
+    refuses(/Expected one of tf32, bf16, fp32/, "train", "lenet", "--precision", "fp16");
+    refuses(
+      /--precision bf16 is for GPUs; on "cpu" nothing is rounded before it is multiplied/,
+      "train",
+      "lenet",
+      "--precision",
+      "bf16",
+    );
     refuses(/unknown option '--epoch'[\s\S]*--epochs/, "train", "lenet", "--epoch", "1");
   });
 
