@@ -41,6 +41,8 @@ export function registerTraining(context: vscode.ExtensionContext): void {
         );
         return;
       }
+      // To train it, a file of TypeScript is run.
+      if (document?.languageId === "typescript" && !vscode.workspace.isTrusted) return;
       if (document?.isDirty) await document.save();
       const key = `${uri}\n${name}`;
       const known = open.get(key);

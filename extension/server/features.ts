@@ -144,8 +144,7 @@ export function codeLenses(
       lens(networkText(network, batch, language), "summary"),
       lens(summary, "summary"),
       ...(panels ? [lens(outputs, "outputs")] : []),
-      // The command trains what it can read without running it.
-      ...(panels && sheet.source.language !== "typescript" ? [lens(train, "train")] : []),
+      ...(panels ? [lens(train, "train")] : []),
       lens(choose, "chooseInput", shapeText(network.input.shape.slice(1))),
     ];
   });

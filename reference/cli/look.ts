@@ -8,20 +8,21 @@ import { zeros } from "../create.js";
 import { imageShape } from "../data/loader.js";
 import { kernelStatus } from "../kernels.js";
 import { models, modelNamed } from "../models/index.js";
-import { formatSummary, showBytes, summarize } from "../summary.js";
+import { formatSummary, showBytes, type Summary, summarize } from "../summary.js";
 import { noGrad } from "../tape.js";
 import type { StepImages } from "../train/batches.js";
 import { makeOptimizer } from "../train/loop.js";
 import { type OptimizerSettings, recipes } from "../train/recipes.js";
 import { traceStep } from "../train/step.js";
-import { oneOf, sizes, wholeNumber } from "./flags.js";
+import { oneOf, sizes, UsageError, wholeNumber } from "./flags.js";
+import { type TypeScriptName, typeScriptModule, typeScriptName } from "./typescript.js";
 import { formatNetwork, networksOf, sourceName, type SourceName, tableOf } from "./source.js";
 
 export function addSummary(program: Command): void {
   program
     .command("summary")
     .summary("layers, shapes, parameters and cost of a network")
-    .argument("<model>", "a network's name (`convnotes models`), or FILE:ENTRY of PyTorch source")
+    .argument("<model>", "a network's name (`convnotes models`), or FILE:ENTRY of source")
     .option("--input <sizes>", "shape of the input, such as 1,1,28,28", sizes)
     .option("--json", "print the table as JSON")
     .action(async (name: string, flags: { input?: number[]; json?: boolean }) => {
@@ -30,8 +31,10 @@ export function addSummary(program: Command): void {
         await summarizeSource(source, flags);
         return;
       }
-      const model = modelNamed(name);
-      const summary = summarize(model.create, flags.input ?? [1, ...model.inputShape]);
+      const program = typeScriptName(name);
+      const summary = await (program === null
+        ? summaryOf(name, flags.input)
+        : summaryOfProgram(program, flags.input));
       console.log(
         flags.json
           ? JSON.stringify(summary, null, 2)
@@ -39,6 +42,19 @@ export function addSummary(program: Command): void {
       );
       if (summary.error !== undefined) process.exitCode = 1;
     });
+}
+
+function summaryOf(name: string, input?: readonly number[]): Summary {
+  const model = modelNamed(name);
+  return summarize(model.create, input ?? [1, ...model.inputShape]);
+}
+
+/** A file of TypeScript is run, once. */
+async function summaryOfProgram(name: TypeScriptName, input?: readonly number[]): Promise<Summary> {
+  if (input === undefined)
+    throw new UsageError(`summary: say what ${name.entry} takes, such as --input 1,1,28,28`);
+  const module = (await typeScriptModule(name))();
+  return summarize(() => module.to("meta"), input);
 }
 
 async function summarizeSource(

@@ -17,6 +17,7 @@ import {
   type Sampler,
 } from "../kernels.js";
 import { modelNamed } from "../models/index.js";
+import type { Module } from "../nn/module.js";
 import { manualSeed } from "../random.js";
 import type { Run } from "../train/checkpoint.js";
 import {
@@ -45,6 +46,7 @@ import {
 import { report } from "./progress.js";
 import { SharedDevice } from "./sharing.js";
 import { moduleFromSource, recipeForSource, sourceName } from "./source.js";
+import { recipeForTypeScript, typeScriptModule, typeScriptName } from "./typescript.js";
 import { verdict, writeCertificate } from "./verify.js";
 
 interface Flags extends DataFlags, KernelFlags {
@@ -78,7 +80,7 @@ export function addTrain(program: Command): void {
       "Trains a network by the notes' recipe and leaves a run folder: log, curves, a page that " +
         "shows them, checkpoint and weights. What is left out comes from the recipe.",
     )
-    .argument("[model]", "a network's name (`convnotes models`), or FILE:ENTRY of PyTorch source")
+    .argument("[model]", "a network's name (`convnotes models`), or FILE:ENTRY of source")
     .option("--epochs <n>", "passes over the training images", wholeNumber(1))
     .option("--batch-size <n>", "images in one step", wholeNumber(1))
     .option("--optimizer <name>", "adam, adamw or sgd", oneOf("adam", "adamw", "sgd"))
@@ -113,6 +115,7 @@ Examples:
   convnotes train lenet                     the notes' LeNet by its recipe
   convnotes train lenet --epochs 1          one pass over the images
   convnotes train my_net.py:Net             a class in PyTorch source; no Python is run
+  convnotes train my_net.ts:Net             a class, or a module, in TypeScript; the file is run
   convnotes train vgg --resize 64 --max-batches 20
   convnotes train --resume runs/lenet-1     go on after Ctrl-C, a crash or a power cut
   convnotes train --resume runs/lenet-1 --epochs 20    …and train longer
@@ -273,11 +276,7 @@ interface Prepared {
 async function begin(modelName: string | undefined, flags: Flags): Promise<Prepared> {
   if (modelName === undefined)
     throw new UsageError("train: name a network, such as `convnotes train lenet`");
-  const source = sourceName(modelName);
-  const recipe = withFlags(
-    source === null ? recipeOf(modelName) : await recipeForSource(modelName, source, flags.resize),
-    flags,
-  );
+  const recipe = withFlags(await recipeFor(modelName, flags.resize), flags);
   const device = flags.device ?? "cpu";
   const { seed = 0, precision } = flags;
   const sampler = await kernelsFor(flags, seed, device, precision);
@@ -337,6 +336,13 @@ async function resume(
   return { folder, data, recipe, run, sampler };
 }
 
+function recipeFor(modelName: string, resize?: number): Recipe | Promise<Recipe> {
+  const source = sourceName(modelName);
+  if (source !== null) return recipeForSource(modelName, source, resize);
+  const program = typeScriptName(modelName);
+  return program === null ? recipeOf(modelName) : recipeForTypeScript(modelName, program, resize);
+}
+
 function recipeOf(modelName: string): Recipe {
   const { name } = modelNamed(modelName);
   const recipe = recipes.get(name);
@@ -349,13 +355,18 @@ function recipeOf(modelName: string): Recipe {
 }
 
 async function freshRun(recipe: Recipe, seed: number, device: string): Promise<Run> {
-  const source = sourceName(recipe.model);
-  manualSeed(seed);
-  const made =
-    source === null ? modelNamed(recipe.model).create() : await moduleFromSource(source, seed);
-  const model = made.to(device);
+  const model = (await makeModel(recipe.model, seed)).to(device);
   const optimizer = makeOptimizer(model, recipe.optimizer);
   return { name: recipe.model, model, optimizer, progress: beginning() };
+}
+
+async function makeModel(name: string, seed: number): Promise<Module> {
+  const source = sourceName(name);
+  if (source !== null) return moduleFromSource(source, seed);
+  const program = typeScriptName(name);
+  if (program !== null) return (await typeScriptModule(program))(seed);
+  manualSeed(seed);
+  return modelNamed(name).create();
 }
 
 function withFlags(recipe: Recipe, flags: Flags): Recipe {

@@ -4,7 +4,16 @@
 // nothing may be shown, nor happen, where the user has not said that the files are trusted.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -87,6 +96,7 @@ describe("TypeScript source", function () {
         "27 1,024 parameters · 483,840 multiply-adds · 30.7 kB (N = 1) · input N×3×20×24 (from a comment)",
       ],
     );
+    assert.ok((await editor.lenses(uri)).includes("3 Train"));
     const hover = await editor.hover(uri, 7, 8);
     assert.match(hover, /\(14 \+ 2·0 − 5\)\/1 \+ 1 = 10/);
     assert.match(hover, /2,416 = `16·6·5·5 \+ 16`/);
@@ -105,6 +115,26 @@ describe("TypeScript source", function () {
       assert.equal(outputs.layers.length, layers);
       assert.ok(outputs.layers.every(({ std, notFinite }) => std > 0 && notFinite === 0));
     }
+  });
+
+  it("trains a network as both commands, the built one and the extension's, do", () => {
+    writeFileSync(join(folder, "train.ts"), lenet);
+    const [built, own] = [
+      join("reference", "cli", "convnotes.js"),
+      join("extension", "dist", "cli", "main.mjs"),
+    ].map((command, i) => {
+      const few = ["--built-in", "--epochs", "1", "--max-batches", "2", "--batch-size", "8"];
+      const network = `${join(folder, "train.ts")}:net`;
+      const run = join(folder, `run-${i}`);
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        [resolve(command), "train", network, ...few, "--device", "reference", "--run", run],
+        { encoding: "utf8" },
+      );
+      assert.equal(status, 0, stderr);
+      return readFileSync(join(run, "log.jsonl"), "utf8");
+    });
+    assert.equal(built, own);
   });
 
   it("underlines a wrong number, and the fix mends it", async () => {

@@ -162,7 +162,7 @@ describe("convnotes in VS Code", () => {
       assert.ok(shown.includes(hint), `${hint} in ${shown.join("; ")}`);
     const titles = (await lenses(document)).map(({ command }) => command!.title).slice(4);
     assert.match(titles[0], /^40,810 parameters .*input N×1×28×28/);
-    assert.deepEqual(titles.slice(1), ["Summary", "Open outputs", "Choose input"]);
+    assert.deepEqual(titles.slice(1), ["Summary", "Open outputs", "Train", "Choose input"]);
     const text = await until(
       () => hover(document, "Linear"),
       (t) => t.includes("data:image/png"),
