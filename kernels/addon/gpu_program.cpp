@@ -107,7 +107,7 @@ void GpuProgram::forget() {
     if (graph) gpu_.library.destroyGraph(graph);
     graph = nullptr;
   }
-  runs_ = 0;
+  ready_ = captured_ = false;
 }
 
 void GpuProgram::put(const std::vector<char*>& places) {
@@ -181,17 +181,17 @@ bool GpuProgram::run(const std::vector<void*>& bound, const std::vector<double>&
   const size_t count = calls_.size();
   const bool hasGuard = description_.guardAfter >= 0;
   const size_t middle = hasGuard && !halts_ ? static_cast<size_t>(description_.guardAfter) : count;
-  // Whatever a kernel asks for besides, it has after the first run.
-  if (runs_ == 0 || times || watch) {
+  // Whatever a kernel asks for besides, it has after it was done once: a capture cannot ask for memory.
+  if (!ready_ || times || watch) {
     const bool finished = oneByOne(times, watch);
-    runs_++;
+    ready_ |= finished;
     return finished;
   }
-  if (runs_ == 1) {
+  if (!captured_) {
     graphs_[0] = capture(0, middle);
     graphs_[1] = capture(middle, count);
+    captured_ = true;
   }
-  runs_ = 2;
   const auto replay = [&](void* graph) {
     if (graph) expect(gpu_.library.replay(queue_, graph), "the step");
   };

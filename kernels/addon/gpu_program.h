@@ -1,7 +1,7 @@
 // # A program on another device
 //
 // The same description as the host's (host/program.h), its arena and what is bound in the device's memory.
-// The first run with the same tensors goes call by call; the second one is captured as a graph; all others
+// The first run with the same tensors goes call by call; the next one is captured as a graph; all others
 // replay it. Behind the guard, updates look at it themselves, so the host does not before the end; where
 // anything else writes what is bound, it does, and there are two graphs. Whoever wants times or looks at a
 // call gets a run call by call.
@@ -112,7 +112,8 @@ class GpuProgram {
   std::vector<char*> addresses_;
   std::vector<void*> bound_;
   int generation_ = -1;
-  int runs_ = 0;
+  /** Whether every call has been done once, and whether there are graphs of them. */
+  bool ready_ = false, captured_ = false;
   size_t workBytes_ = 0;
   /** Whether all that the guard is to prevent looks at it by itself. */
   bool halts_ = true;

@@ -38,8 +38,11 @@ using bf16 = __nv_bfloat16;
 
 // ## The host's calls
 
+/** What is reported here need not be reported by the next launch, which asks for the last error. */
 inline const char* message(cudaError_t error) {
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  if (error == cudaSuccess) return nullptr;
+  cudaGetLastError();
+  return cudaGetErrorString(error);
 }
 
 #define GPU_RUNTIME_VERSION CUDART_VERSION
@@ -86,9 +89,7 @@ inline bool pays(Way, int64_t have, int64_t needed) { return have >= needed; }
 /** Device memory, or nullptr when there is not enough; aligned to 256 bytes, its content undefined. */
 inline void* alloc(size_t bytes) {
   void* memory = nullptr;
-  if (cudaMalloc(&memory, bytes ? bytes : 1) == cudaSuccess) return memory;
-  cudaGetLastError();  // What is reported here need not be reported by the next launch.
-  return nullptr;
+  return message(cudaMalloc(&memory, bytes ? bytes : 1)) ? nullptr : memory;
 }
 inline const char* free(void* memory) { return message(cudaFree(memory)); }
 

@@ -115,6 +115,33 @@ describe("programs on the emulated device", function () {
       assert.deepEqual(train(name, "program"), calls);
     });
 
+  it("take the same steps, whichever of them are timed and whichever halt", () => {
+    load("always");
+    const steps = (timed: readonly number[], halted: readonly number[]) => {
+      convnotes.manualSeed(1);
+      const model = networks.lenet().to("emulated");
+      const optimizer = new convnotes.optim.SGD(model.parameters(), { lr: 0.1 });
+      const images = (value: number) =>
+        convnotes.fromData(new Float32Array(2 * 28 * 28).fill(value), [2, 1, 28, 28], "emulated");
+      const [x, spoiled] = [images(0.5), images(NaN)];
+      const labels = convnotes.tensor([3, 1], { dtype: "int64", device: "emulated" });
+      const traced = convnotes.traceStep(model, optimizer, x, labels);
+      const program = convnotes.backendOf("emulated").compile!(traced);
+      const outputs = traced.outputs.map((t) =>
+        convnotes.emptyTensor(t.shape, t.dtype, "emulated"),
+      );
+      for (let n = 0; n < 4; n++) {
+        program.times = timed.includes(n) ? new Float64Array(program.calls.length) : null;
+        if (halted.includes(n)) program.run([spoiled, labels], outputs, new Map());
+        program.run([x, labels], outputs, new Map());
+      }
+      return [...model.stateDict()].map(([, t]) => Array.from(t.data, Number));
+    };
+    const plain = steps([], []);
+    for (const timed of [[1], [0, 2]]) assert.deepEqual(steps(timed, []), plain);
+    for (const halted of [[0], [2]]) assert.deepEqual(steps([], halted), plain);
+  });
+
   it("join what follows to what it follows", () => {
     load("always");
     const plan = planOf(branched(), [1, 28, 28]);

@@ -11,6 +11,7 @@
 #include <functional>
 #include <mutex>
 #include <sstream>
+#include <utility>
 
 #include "../cuda/gpu.h"
 #include "machine.h"
@@ -25,6 +26,8 @@ struct Graph {
 struct Stream {
   std::deque<Work> pending;
   std::unique_ptr<Graph> capture;
+  /** What was done while it was captured, and must not be. */
+  const char* spoiled = nullptr;
 };
 
 namespace {
@@ -64,6 +67,17 @@ std::string finish(Stream& stream) {
     }
   }
   return "";
+}
+
+/** As a GPU has it: memory that a thread asks for or gives back ends what it captures. */
+bool spoilsCapture(const char* what) {
+  bool any = false;
+  for (const auto& stream : streams)
+    if (stream->capture) {
+      stream->spoiled = what;
+      any = true;
+    }
+  return any;
 }
 
 std::string put(Stream& stream, Work work) {
@@ -118,6 +132,10 @@ const char* beginCapture(Stream* stream) {
 const char* endCapture(Stream* stream, Graph** graph) {
   const Lock lock(device);
   if (!stream || !stream->capture) return answer("end_capture: the stream is not being captured");
+  if (const char* what = std::exchange(stream->spoiled, nullptr)) {
+    stream->capture.reset();
+    return answer(format("end_capture: memory was %s while the stream was being captured", what));
+  }
   *graph = stream->capture.release();
   return nullptr;
 }
@@ -139,12 +157,13 @@ const char* destroyGraph(Graph* graph) {
 
 void* allocate(size_t bytes) {
   const Lock lock(device);
-  return lost().empty() ? claim(bytes) : nullptr;
+  return lost().empty() && !spoilsCapture("asked for") ? claim(bytes) : nullptr;
 }
 
 const char* release(void* memory) {
   const Lock lock(device);
   if (!memory) return nullptr;
+  if (spoilsCapture("given back")) return answer("free: a stream is being captured");
   // Whoever frees waits for all that is under way.
   std::string error = finish(standard);
   for (const auto& stream : streams)
