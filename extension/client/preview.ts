@@ -45,5 +45,6 @@ export function previewPlugin(context: vscode.ExtensionContext): (md: MarkdownIt
     parser.used = true;
     return parser.frontEnd.analyse({ file: "preview", language: "markdown", text });
   };
-  return (md) => convnotesPlugin(md, { analyse });
+  const language = vscode.env.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+  return (md) => convnotesPlugin(md, { analyse, language });
 }

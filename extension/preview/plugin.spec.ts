@@ -38,6 +38,16 @@ describe("Markdown plugin", () => {
     );
   });
 
+  it("says in Chinese what it says, where it is asked to", () => {
+    const chinese = convnotesPlugin(new MarkdownIt(), {
+      analyse: (text) => frontEnd.analyse({ file: "x.md", language: "markdown", text }),
+      language: "zh",
+    });
+    const html = chinese.render(block(`import torch\n${net}\nnet(torch.rand(1, 1, 28, 29))`));
+    assert.match(html, /7,850 参数 · /);
+    assert.match(html, /<p class="failed">Linear：in_features=784，但实际传入的是 812 个特征/);
+  });
+
   it("leaves other Markdown as it is", () => {
     const plain = new MarkdownIt();
     for (const text of [

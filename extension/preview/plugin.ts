@@ -4,17 +4,20 @@
 // network stands its layer table; the notes' statements become sections that links by label reach.
 
 import { container } from "@mdit/plugin-container";
-import { type Analysis, type Network, spoken } from "convnotes/pytorch";
+import type { Analysis, Network } from "convnotes/pytorch";
 import type MarkdownIt from "markdown-it";
+import { inLanguage, type Language, words } from "../server/show.js";
 
 export interface PluginOptions {
   /** Null while the parser is not there yet. */
   readonly analyse: (text: string) => Analysis | null;
+  /** Of the tables' words. Default: English. */
+  readonly language?: Language;
 }
 
-export function convnotesPlugin(md: MarkdownIt, { analyse }: PluginOptions): MarkdownIt {
+export function convnotesPlugin(md: MarkdownIt, options: PluginOptions): MarkdownIt {
   statements(md);
-  networkTables(md, analyse);
+  networkTables(md, options);
   return md;
 }
 
@@ -55,7 +58,7 @@ function statements(md: MarkdownIt): void {
 /** The tables that one document gets. */
 const MOST_TABLES = 50;
 
-function networkTables(md: MarkdownIt, analyse: PluginOptions["analyse"]): void {
+function networkTables(md: MarkdownIt, { analyse, language = "en" }: PluginOptions): void {
   md.core.ruler.push("convnotes-networks", (state) => {
     const isPython = ({ type, info }: { type: string; info: string }) =>
       type === "fence" && /^(python|py)\b/.test(info.trim());
@@ -78,7 +81,7 @@ function networkTables(md: MarkdownIt, analyse: PluginOptions["analyse"]): void 
         token,
         ...inside.map((network) => {
           const table = new state.Token("html_block", "", 0);
-          table.content = networkTable(network, md.utils.escapeHtml);
+          table.content = networkTable(network, language, md.utils.escapeHtml);
           return table;
         }),
       ];
@@ -92,8 +95,13 @@ const shape = (dims: readonly (number | string)[] | null): string =>
 const count = (n: number): string => n.toLocaleString("en-US");
 
 /** A table of HTML; all that comes from the document is escaped. */
-function networkTable(network: Network, escape: (text: string) => string): string {
+function networkTable(
+  network: Network,
+  language: Language,
+  escape: (text: string) => string,
+): string {
   const { name, input, calls, totals, failed } = network;
+  const t = words[language];
   const cell = (text: string, kind = "") => `<td${kind && ` class="${kind}"`}>${escape(text)}</td>`;
   const rows = calls.map((c) => {
     const place = cell(c.path, "path") + cell(c.className) + cell(shape(c.output), "shape");
@@ -101,12 +109,14 @@ function networkTable(network: Network, escape: (text: string) => string): strin
     const products = c.multiplyAdds > 0 ? count(c.multiplyAdds) : "";
     return `<tr>${place}${cell(parameters, "number")}${cell(products, "number")}</tr>`;
   });
-  const head = ["", "", shape(input.shape), "parameters", "multiply-adds"];
+  const head = ["", "", shape(input.shape), t.parameters, t.multiplyAdds];
   const failure =
-    failed === null ? "" : `<p class="failed">${escape(spoken(failed.message))}</p>\n`;
+    failed === null
+      ? ""
+      : `<p class="failed">${escape(inLanguage(failed.message, language))}</p>\n`;
   return (
     `<details class="convnotes-network" open>\n<summary><code>${escape(name)}</code> ` +
-    `${count(totals.parameters)} parameters · ${count(totals.multiplyAdds)} multiply-adds</summary>\n` +
+    `${count(totals.parameters)} ${t.parameters} · ${count(totals.multiplyAdds)} ${t.multiplyAdds}</summary>\n` +
     `<table>\n<thead><tr>${head.map((h) => `<th>${escape(h)}</th>`).join("")}</tr></thead>\n` +
     `<tbody>\n${rows.join("\n")}\n</tbody>\n</table>\n${failure}</details>\n`
   );

@@ -26,7 +26,7 @@ const bytesText = (n: number): string => {
   return `${Number((n / 1000 ** power).toPrecision(3))} ${units[power]}`;
 };
 
-const words = {
+export const words = {
   en: {
     input: "input",
     output: "output",

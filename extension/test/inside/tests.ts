@@ -160,7 +160,7 @@ describe("convnotes in VS Code", () => {
       "17 → N×10",
     ])
       assert.ok(shown.includes(hint), `${hint} in ${shown.join("; ")}`);
-    const titles = (await lenses(document)).map(({ command }) => command!.title).slice(4);
+    const titles = (await lenses(document)).map(({ command }) => command!.title).slice(5);
     assert.match(titles[0], /^40,810 parameters .*input N×1×28×28/);
     assert.deepEqual(titles.slice(1), ["Summary", "Open outputs", "Train", "Choose input"]);
     const text = await until(
