@@ -128,7 +128,7 @@ class TrainingRun {
 
   #resume(): void {
     if (this.#process || this.#folder === null) return;
-    this.#run(["train", "--resume", this.#folder]);
+    this.#run(["train", `${this.#file}:${this.#network}`, "--resume", this.#folder]);
   }
 
   stop(): void {

@@ -11,7 +11,7 @@ import { findStateDict, listTensors } from "../files/any.js";
 import { load, withFile } from "../files/disk.js";
 import { FileFormatError } from "../files/source.js";
 import type { Module } from "../nn/module.js";
-import { modelNamed, models } from "../models/index.js";
+import { models } from "../models/index.js";
 import { noGrad } from "../tape.js";
 import { showShape, type Tensor } from "../tensor.js";
 import { softmax } from "../ops/index.js";
@@ -21,13 +21,20 @@ import { recipes } from "../train/recipes.js";
 import { type DataFlags, RunFolder } from "../train/run_folder.js";
 import { dataOptions, loadData } from "./data.js";
 import { UsageError, wholeNumber } from "./flags.js";
+import { checkNamed, makeModel } from "./model.js";
 import { report } from "./progress.js";
 
 interface Flags extends DataFlags {
   device: string;
+  model?: string;
   batchSize: number;
   json?: boolean;
 }
+
+const modelHelp = [
+  "--model <name>",
+  "whose weights they are: a network's name, or FILE:ENTRY of source (default: what they say)",
+] as const;
 
 const weightsHelp = "a run folder, or a file with weights (.safetensors, .pth, .npz, .onnx)";
 
@@ -36,11 +43,12 @@ export function addEval(program: Command): void {
     .command("eval")
     .summary("judge a trained network on the validation images")
     .argument("<weights>", weightsHelp)
+    .option(...modelHelp)
     .option("--batch-size <n>", "images at a time", wholeNumber(1), 128)
     .option("--device <name>", "where to compute", "cpu")
     .option("--json", "print the result as JSON");
   dataOptions(command).action(async (weights: string, flags: Flags) => {
-    const { model, name, pipeline } = trained(weights, flags.device);
+    const { model, name, pipeline } = await trained(weights, flags);
     const { test, source } = await loadData(flags);
     const bar = flags.json ? undefined : report("validation", test.count);
     let [lossSum, correct] = [0, 0];
@@ -65,12 +73,13 @@ export function addPredict(program: Command): void {
     .summary("show what a trained network says of single images")
     .argument("<weights>", weightsHelp)
     .argument("[index...]", "positions among the validation images (default: the first ten)")
+    .option(...modelHelp)
     .option("--device <name>", "where to compute", "cpu")
     .option("--show", "draw each image in the terminal")
     .option("--json", "print the result as JSON");
   dataOptions(command).action(
     async (weights: string, words: string[], flags: Flags & { show?: boolean }) => {
-      const { model, pipeline } = trained(weights, flags.device);
+      const { model, pipeline } = await trained(weights, flags);
       const { test } = await loadData(flags);
       const read = wholeNumber(0);
       const indices = words.length === 0 ? [...Array(10).keys()] : words.map((w) => read(w));
@@ -139,10 +148,10 @@ function drawing({ images, height, width }: ImageDataset, index: number): string
 }
 
 /** The network whose weights `path` holds, and what its images go through. */
-function trained(
+async function trained(
   path: string,
-  device: string,
-): { model: Module; name: string; pipeline: Pipeline } {
+  { device, model: named }: Flags,
+): Promise<{ model: Module; name: string; pipeline: Pipeline }> {
   backendOf(device);
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined)
@@ -156,12 +165,13 @@ function trained(
       `${path} has no weights yet: the run is not finished. ` +
         `Finish it with: convnotes train --resume ${path}`,
     );
-  const { state, name } = weightsIn(file);
-  const entry = modelNamed(name ?? modelOf(state, file));
-  const model = entry.create().to(device);
+  const { state, name: written } = weightsIn(file);
+  const name = named ?? written ?? modelOf(state, file);
+  if (named === undefined) checkNamed(name, path, `--model ${name}`);
+  const model = (await makeModel(name, 0)).to(device);
   model.loadStateDict(state);
-  const pipeline = (folder?.settings.recipe ?? recipes.get(entry.name))?.pipeline ?? {};
-  return { model, name: entry.name, pipeline };
+  const pipeline = (folder?.settings.recipe ?? recipes.get(name))?.pipeline ?? {};
+  return { model, name, pipeline };
 }
 
 /** The state dict in a file of any format, and the model that it says it is of. */
@@ -202,7 +212,8 @@ function modelOf(state: ReadonlyMap<string, Tensor>, file: string): string {
   );
   if (found === undefined)
     throw new FileFormatError(
-      `${file}: does not say of which model it holds the weights, and none has just these names`,
+      `${file}: does not say of which model it holds the weights, and none has just these names; ` +
+        `say it with --model`,
     );
   return found.name;
 }

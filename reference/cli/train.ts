@@ -17,8 +17,6 @@ import {
   type Sampler,
 } from "../kernels.js";
 import { modelNamed } from "../models/index.js";
-import type { Module } from "../nn/module.js";
-import { manualSeed } from "../random.js";
 import type { Run } from "../train/checkpoint.js";
 import {
   beginning,
@@ -45,8 +43,9 @@ import {
 } from "./flags.js";
 import { report } from "./progress.js";
 import { SharedDevice } from "./sharing.js";
-import { moduleFromSource, recipeForSource, sourceName } from "./source.js";
-import { recipeForTypeScript, typeScriptModule, typeScriptName } from "./typescript.js";
+import { checkNamed, isProgram, makeModel } from "./model.js";
+import { recipeForSource, sourceName } from "./source.js";
+import { recipeForTypeScript, typeScriptName } from "./typescript.js";
 import { verdict, writeCertificate } from "./verify.js";
 
 interface Flags extends DataFlags, KernelFlags {
@@ -188,7 +187,7 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
         folder.draw();
         console.log(
           `\nstopped and saved at epoch ${run.progress.epoch}, after batch ${run.progress.batch}.\n` +
-            `Go on with: npx convnotes train --resume ${folder.path}`,
+            `Go on with: npx ${resumeCommand(folder)}`,
         );
         process.exitCode = 130;
         return;
@@ -201,7 +200,7 @@ async function runTrain(modelName: string | undefined, flags: Flags): Promise<vo
     if (error instanceof Error && "code" in error && error.code === "CONVNOTES_DEVICE")
       error.message += folder.hasCheckpoint
         ? `. The run is kept in ${folder.path} as of its last checkpoint; once the device is there ` +
-          `again, go on with: npx convnotes train --resume ${folder.path} (or, with --device cpu, ` +
+          `again, go on with: npx ${resumeCommand(folder)} (or, with --device cpu, ` +
           `without it)`
         : `. No checkpoint had been written to ${folder.path} yet; begin the run anew`;
     if (error instanceof Error && "replay" in error) {
@@ -302,6 +301,10 @@ async function begin(modelName: string | undefined, flags: Flags): Promise<Prepa
   return { folder, data, recipe, run: await freshRun(recipe, seed, device), sampler };
 }
 
+/** A program has to be named again. */
+const resumeCommand = ({ path, settings: { recipe } }: RunFolder): string =>
+  `convnotes train ${isProgram(recipe.model) ? `${recipe.model} ` : ""}--resume ${path}`;
+
 async function resume(
   modelName: string | undefined,
   path: string,
@@ -312,8 +315,10 @@ async function resume(
   if (modelName !== undefined && modelName !== settings.recipe.model)
     throw new UsageError(
       `train: ${path} is a run of ${settings.recipe.model}, not of ${modelName}; ` +
-        `leave the name out to go on with it`,
+        `go on with it by: ${resumeCommand(folder)}`,
     );
+  if (modelName === undefined)
+    checkNamed(settings.recipe.model, `the run in ${path}`, resumeCommand(folder));
   for (const name of ["batchSize", "lr", "optimizer", "seed", "resize", "run"] as const)
     if (flags[name] !== undefined)
       throw new UsageError(
@@ -358,15 +363,6 @@ async function freshRun(recipe: Recipe, seed: number, device: string): Promise<R
   const model = (await makeModel(recipe.model, seed)).to(device);
   const optimizer = makeOptimizer(model, recipe.optimizer);
   return { name: recipe.model, model, optimizer, progress: beginning() };
-}
-
-async function makeModel(name: string, seed: number): Promise<Module> {
-  const source = sourceName(name);
-  if (source !== null) return moduleFromSource(source, seed);
-  const program = typeScriptName(name);
-  if (program !== null) return (await typeScriptModule(program))(seed);
-  manualSeed(seed);
-  return modelNamed(name).create();
 }
 
 function withFlags(recipe: Recipe, flags: Flags): Recipe {

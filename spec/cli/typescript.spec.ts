@@ -2,9 +2,17 @@
 //
 // The user's own TypeScript trains as the library's networks do, on the library of the command itself.
 
-import { match, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -69,8 +77,40 @@ describe("the command on TypeScript", () => {
 
   it("goes on with a module that the file makes as if it had never stopped", () => {
     train("a", "net.ts:net", ...few, "--epochs", "1", "--run", "a");
-    const resumed = train("a", "--resume", "a", "--epochs", "2");
+    const resumed = train("a", "net.ts:net", "--resume", "a", "--epochs", "2");
     strictEqual(resumed, train("b", "net.ts:net", ...few, "--epochs", "2", "--run", "b"));
+  });
+
+  it("runs no file that only a run's folder names", () => {
+    const trace = join(folder, "has-run");
+    const loud = `import { LeNet } from "convnotes";
+import { writeFileSync } from "node:fs";
+writeFileSync(${JSON.stringify(trace)}, "");
+export class Loud extends LeNet {}
+`;
+    writeFileSync(join(folder, "loud.ts"), loud);
+    train("loud", "loud.ts:Loud", ...few, "--epochs", "1", "--run", "loud");
+    strictEqual(existsSync(trace), true);
+    rmSync(trace);
+    for (const [args, how] of [
+      [
+        ["train", "--resume", "loud", "--epochs", "2"],
+        "convnotes train loud.ts:Loud --resume loud",
+      ],
+      [["eval", "loud", "--built-in"], "--model loud.ts:Loud"],
+      [["predict", "loud", "--built-in"], "--model loud.ts:Loud"],
+    ] as const) {
+      const { status, stderr } = convnotes(...args);
+      strictEqual(status, 1);
+      match(stderr, new RegExp(`to have it run, name it yourself: ${how}`));
+    }
+    strictEqual(existsSync(trace), false);
+    const judged = convnotes("eval", "loud", "--built-in", "--model", "loud.ts:Loud", "--json");
+    strictEqual(judged.status, 0, judged.stderr);
+    const own = convnotes("eval", "loud", "--built-in", "--model", "lenet", "--json");
+    const { model, ...result } = JSON.parse(judged.stdout) as { model: string };
+    strictEqual(model, "loud.ts:Loud");
+    deepStrictEqual(JSON.parse(own.stdout), { model: "lenet", ...result });
   });
 
   it("gives the network images of the size that it takes", () => {
@@ -108,4 +148,4 @@ describe("the command on TypeScript", () => {
     const { stderr } = convnotes("train", "net.ts:net", "--built-in");
     match(stderr, /esbuild must be installed beside it: npm install --save-dev esbuild/);
   });
-}).timeout(120000);
+}).timeout(300_000);

@@ -61,14 +61,23 @@ describe("the command on PyTorch source", () => {
     match(stderr, /"LeNt" is no network of .*lenet\.py.* Did you mean "LeNet"\?/);
   });
 
-  it("trains a class of the file as it trains the same network of the library", () => {
+  it("trains a class of the file as it trains the same network of the library, and judges it", () => {
+    const runOf = (model: string) => join(folder, model.replace(/\W/g, ""));
     const logOf = (model: string, ...more: readonly string[]) => {
-      const run = join(folder, model.replace(/\W/g, ""));
+      const run = runOf(model);
       const few = ["--built-in", "--epochs", "1", "--max-batches", "2", "--batch-size", "8"];
       const { status, stderr } = convnotes("train", model, ...few, ...more, "--run", run);
       strictEqual(status, 0, stderr);
       return readFileSync(join(run, "log.jsonl"), "utf8");
     };
-    strictEqual(logOf(`${join(files, "lenet.py")}:LeNet`, "--lr", "0.005"), logOf("lenet"));
+    const mine = `${join(files, "lenet.py")}:LeNet`;
+    strictEqual(logOf(mine, "--lr", "0.005"), logOf("lenet"));
+    const judged = [mine, "lenet"].map((model) => {
+      const { stdout, stderr } = convnotes("eval", runOf(model), "--built-in", "--json");
+      match(stdout, /"accuracy":/, stderr);
+      const { accuracy, loss } = JSON.parse(stdout) as { accuracy: number; loss: number };
+      return `${accuracy} ${loss}`;
+    });
+    strictEqual(judged[0], judged[1]);
   });
-}).timeout(60000);
+}).timeout(120_000);
