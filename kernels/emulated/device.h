@@ -146,6 +146,8 @@ void waitForCopies(int pending);
 // ## TMA and wgmma, of sm_90
 
 void initBarrier(uint64_t* barrier, int count, Site site);
+/** Shows the barriers that this thread has initialised to what is asynchronous. */
+void fenceBarriers();
 /** Arrives; `bytes` are announced to land in this phase. */
 void arriveAtBarrier(uint64_t* barrier, int bytes, Site site);
 void waitForBarrier(uint64_t* barrier, int parity, Site site);
@@ -171,6 +173,9 @@ struct TensorProduct {
   /** Descriptors; A's is 0 where its numbers lie in registers. */
   uint64_t a, b;
 };
+/** The descriptor of a matrix in shared memory, as wgmma counts. */
+uint64_t describeMatrix(const void* matrix, uint32_t leading, uint32_t stride, int swizzle,
+                        Site site);
 void beginProducts();
 /** `fragment`: this thread's four registers of A, or null. */
 void multiplyInWarpgroup(float* sums, const uint32_t* fragment, const TensorProduct& product,

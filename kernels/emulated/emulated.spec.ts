@@ -85,6 +85,7 @@ const slips: Readonly<Record<string, Slip>> = {
   loadNoWait: { says: /an asynchronous load .* is missing$/, where: "sum += shared", seen: [late] },
   loadTooManyBytes: { says: /: deadlock, .* wait in mbarrier.try_wait at faults.cu/, seen: always },
   barrierNotSeen: { says: raceOrEarly, where: "mbar_wait(&landed", seen: [reverse] },
+  barrierNotFenced: { says: /an mbar_init_fence is missing/, where: "tma_load_2d", seen: always },
   loadTooEarly: {
     // The next load is seen when it lands, or by who still reads what it has overwritten.
     says: /: deadlock, .* wait in mbarrier.try_wait|race: an asynchronous load writes|which an asynchronous load wrote/,
@@ -94,6 +95,16 @@ const slips: Readonly<Record<string, Slip>> = {
     says: /by an ordinary store; a fence_proxy_async after it is missing$/,
     where: "wgmma_m64n64k8_tf32",
     seen: [],
+  },
+  matrixMisaligned: {
+    says: /a matrix begins at a multiple of 16 bytes/,
+    where: "return gpu::wgmma_desc",
+    seen: always,
+  },
+  matrixMidPattern: {
+    says: /within 64 bytes, a matrix begins in the first row after a multiple of 512, not 256 /,
+    where: "wgmma_desc(bytes",
+    seen: always,
   },
   productNoArrive: { says: /no wgmma_arrive since/, where: "wgmma_m64n64k8_tf32", seen: always },
   productNoWait: {
@@ -236,6 +247,18 @@ describe("the emulated device", function () {
       "capture twice": "begin_capture: the stream is being captured already",
       "end what was not begun": "end_capture: the stream is not being captured",
       "capture the default stream": "begin_capture: the default stream cannot be captured",
+      "ask for memory while capturing": "no memory",
+      "end what asked for memory":
+        "end_capture: memory was asked for while the stream was being captured",
+      "free while capturing": "free: a stream is being captured",
+      "end what gave memory back":
+        "end_capture: memory was given back while the stream was being captured",
+      "a map of nothing": "tensor map: each axis of a tensor has 1 to 2^32 elements",
+      "a map that is not aligned": "tensor map: the tensor must begin at a multiple of 16 bytes",
+      "a map of odd rows": "tensor map: strides must be multiples of 16 bytes, and less than 2^40",
+      "a box that is too large": "tensor map: a box has 1 to 256 elements an axis",
+      "a box longer than its swizzle":
+        "tensor map: the innermost axis of a box is longer than what is swizzled",
       "too many threads":
         "kernel add: blocks of 32 × 33 × 1 threads; 1 to 1024 are allowed, at most 64 in z",
       "no blocks":

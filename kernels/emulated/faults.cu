@@ -458,6 +458,23 @@ GPU_KERNEL(size) barrierNotSeen(GPU_GRID_CONSTANT const gpu::TensorMap map, floa
   sumUp(s, y);
 }
 
+/** Slip: the load need not see that its barrier was initialised. */
+template <bool broken>
+GPU_KERNEL(size) barrierNotFenced(GPU_GRID_CONSTANT const gpu::TensorMap map, float* y) {
+  GPU_SHARED(uint64_t, landed);
+  GPU_DYN_SHARED(bytes);
+  float* s = reinterpret_cast<float*>(bytes);
+  if (threadIdx.x == 0) {
+    gpu::mbar_init(&landed, 1);
+    if (!broken) gpu::mbar_init_fence();
+    gpu::mbar_arrive_expect_tx(&landed, size * sizeof(float));
+    gpu::tma_load_2d(s, &map, 0, 4 * blockIdx.x, &landed);
+  }
+  __syncthreads();
+  gpu::mbar_wait(&landed, 0);
+  sumUp(s, y);
+}
+
 /** Slip: of four loads through one buffer, each must wait until the one before was read. */
 template <bool broken>
 GPU_KERNEL(size) loadTooEarly(GPU_GRID_CONSTANT const gpu::TensorMap map, float* y) {
@@ -536,6 +553,43 @@ GPU_KERNEL(size) productNoFence(const float* x, float* y) {
   gpu::wgmma_commit();
   gpu::wgmma_wait<0>();
   sumColumn(d, rows, y);
+}
+
+/** Slip: a descriptor drops the last bits of an address. */
+template <bool broken>
+GPU_KERNEL(size) matrixMisaligned(const float* x, float* y) {
+  GPU_SHARED(float4[(numbersOfA + numbersOfB) / 4 + 1], operands);
+  GPU_SHARED(float[64], rows);
+  float *a = &operands[0].x + (broken ? 2 : 0), *b = a + numbersOfA, d[32];
+  fillOperands(x, a, b);
+  gpu::fence_proxy_async();
+  __syncthreads();
+  gpu::wgmma_arrive();
+  gpu::wgmma_m64n64k8_tf32(d, descriptorOf(a), descriptorOf(b), 0);
+  gpu::wgmma_commit();
+  gpu::wgmma_wait<0>();
+  sumColumn(d, rows, y);
+}
+
+/** Slip: rows of zeros, said to be swizzled, begin in the middle of eight. */
+template <bool broken>
+GPU_KERNEL(size) matrixMidPattern(const float* x, float* y) {
+  GPU_SHARED(float[size], s);
+  GPU_DYN_SHARED(bytes);
+  const int t = threadIdx.x;
+  for (int i = t; i < 2048; i += size) reinterpret_cast<float*>(bytes)[i] = 0;
+  s[t] = x[mine()];
+  gpu::fence_proxy_async();
+  __syncthreads();
+  float d[32] = {};
+  const uint32_t a[4] = {};
+  gpu::wgmma_arrive();
+  gpu::wgmma_m64k8_tf32(d, a, gpu::wgmma_desc(bytes + (broken ? 256 : 0), 16, 512, 2));
+  gpu::wgmma_commit();
+  gpu::wgmma_wait<0>(d);
+  s[t] += d[0];
+  __syncthreads();
+  sumUp(s, y);
 }
 
 /** Slip: the accumulators are not handed over. */
@@ -661,8 +715,11 @@ const std::vector<Fault> faults = {
     FAULT(loadNoWait, size * sizeof(float), b.map, b.y),
     FAULT(loadTooManyBytes, size * sizeof(float), b.map, b.y),
     FAULT(barrierNotSeen, size * sizeof(float), b.map, b.y),
+    FAULT(barrierNotFenced, size * sizeof(float), b.map, b.y),
     FAULT(loadTooEarly, size * sizeof(float), b.map, b.y),
     FAULT(productNoFence, 0, b.x, b.y),
+    FAULT(matrixMisaligned, 0, b.x, b.y),
+    FAULT(matrixMidPattern, 8192, b.x, b.y),
     FAULT(productNoArrive, 0, b.x, b.y),
     FAULT(productNoWait, 0, b.x, b.y),
     FAULT(operandTooEarly, 0, b.x, b.y),

@@ -25,6 +25,9 @@ struct TransactionBarrier {
   int count, pending;
   int64_t bytes = 0;
   uint32_t phases = 0;
+  /** Who initialised it, and whether that was fenced, so that what is asynchronous sees it. */
+  const Thread* maker = nullptr;
+  bool fenced = false;
   struct Waiting {
     Thread* thread;
     int parity;
@@ -75,7 +78,12 @@ void initBarrier(uint64_t* where, int count, Site site) {
     checkBarrierInit(number);
   }
   *where = mark;
-  transactionBarriers[where] = {number, count, count, 0, 0, {}};
+  transactionBarriers[where] = {number, count, count, 0, 0, self(), false, {}};
+}
+
+void fenceBarriers() {
+  for (auto& [where, barrier] : transactionBarriers)
+    barrier.fenced |= barrier.maker == self();
 }
 
 void arriveAtBarrier(uint64_t* where, int bytes, Site site) {
@@ -106,6 +114,7 @@ void waitForBarrier(uint64_t* where, int parity, Site site) {
 }
 
 void fenceForAsync() {
+  fenceBarriers();
   if constexpr (checking) checkFence(*self());
 }
 
@@ -184,9 +193,11 @@ const char* encodeBox(TensorBox* map, int elementBytes, int rank, void* start,
   made.swizzle = uint8_t(swizzle);
   made.strides[0] = uint64_t(elementBytes);
   for (int axis = 0; axis < rank; axis++) {
+    if (sizes[axis] < 1 || sizes[axis] > uint64_t{1} << 32)
+      return "tensor map: each axis of a tensor has 1 to 2^32 elements";
     if (box[axis] < 1 || box[axis] > 256) return "tensor map: a box has 1 to 256 elements an axis";
-    if (axis > 0 && strides[axis - 1] % 16 != 0)
-      return "tensor map: strides must be multiples of 16 bytes";
+    if (axis > 0 && (strides[axis - 1] % 16 != 0 || strides[axis - 1] >> 40))
+      return "tensor map: strides must be multiples of 16 bytes, and less than 2^40";
     made.sizes[axis] = sizes[axis];
     made.box[axis] = uint16_t(box[axis]);
     if (axis > 0) made.strides[axis] = strides[axis - 1];
@@ -212,6 +223,9 @@ void loadBox(void* to, const void* map, int rank, const int* origin, uint64_t* b
                 site.what, at(site).c_str(), alignment));
   for (int axis = 0; axis < rank; axis++) load.origin[axis] = origin[axis];
   const TransactionBarrier& of = barrierAt(barrier, site);
+  if (!of.fenced)
+    fail(format("%s%s: an mbar_init_fence is missing since its mbarrier was initialised", site.what,
+                at(site).c_str()));
   const size_t element = load.map.elementBytes;
   if constexpr (checking)
     forBox(load, [&](const char* p, const char* from) {
@@ -385,6 +399,22 @@ void begin(Warpgroup& group, unsigned number) {
 }
 
 }  // namespace
+
+uint64_t describeMatrix(const void* matrix, uint32_t leading, uint32_t stride, int swizzle,
+                        Site site) {
+  const uint32_t start = sharedAddress(matrix);
+  if (start % 16 != 0 || leading % 16 != 0 || stride % 16 != 0 || (leading | stride) >> 18)
+    fail(format("%s%s: a matrix begins at a multiple of 16 bytes, and its strides of %u and %u bytes "
+                "must be such, below 2^18",
+                site.what, at(site).c_str(), leading, stride));
+  // Eight rows are swizzled alike; further down, a descriptor would have to say by how many.
+  if (const uint32_t span = 16u << (4 - swizzle); swizzle && start % (8 * span) >= span)
+    fail(format("%s%s: swizzled within %u bytes, a matrix begins in the first row after a multiple "
+                "of %u, not %u bytes behind it",
+                site.what, at(site).c_str(), span, 8 * span, start % (8 * span)));
+  return uint64_t{(start & 0x3ffff) >> 4} | uint64_t{leading >> 4} << 16 | uint64_t{stride >> 4} << 32 |
+         static_cast<uint64_t>(swizzle) << 62;
+}
 
 void beginProducts() { self()->mayMultiply = true; }
 

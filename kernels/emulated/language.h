@@ -365,7 +365,7 @@ void cp_async_wait() {
 inline void mbar_init(uint64_t* barrier, int count, EMULATED_HERE) {
   emulated::initBarrier(barrier, count, EMULATED_SITE("mbarrier.init"));
 }
-inline void mbar_init_fence() {}
+inline void mbar_init_fence() { emulated::fenceBarriers(); }
 inline void mbar_arrive(uint64_t* barrier, EMULATED_HERE) {
   emulated::arriveAtBarrier(barrier, 0, EMULATED_SITE("mbarrier.arrive"));
 }
@@ -398,9 +398,9 @@ inline void tma_load_4d(void* to, const TensorMap* map, int c0, int c1, int c2, 
   emulated::loadBox(to, map, 4, origin, barrier, EMULATED_SITE("TMA load"));
 }
 
-inline uint64_t wgmma_desc(const void* matrix, uint32_t leading, uint32_t stride, int swizzle) {
-  return uint64_t{(smem_addr(matrix) & 0x3ffff) >> 4} | uint64_t{leading >> 4} << 16 |
-         uint64_t{stride >> 4} << 32 | static_cast<uint64_t>(swizzle) << 62;
+inline uint64_t wgmma_desc(const void* matrix, uint32_t leading, uint32_t stride, int swizzle,
+                           EMULATED_HERE) {
+  return emulated::describeMatrix(matrix, leading, stride, swizzle, EMULATED_SITE("wgmma_desc"));
 }
 inline void wgmma_arrive() { emulated::beginProducts(); }
 inline void wgmma_commit() { emulated::commitProducts(); }

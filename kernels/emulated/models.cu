@@ -7,6 +7,7 @@
 // without one, it shows that device and documentation agree. Source for the strides: CUTLASS 3.9,
 // cute/atom/mma_traits_sm80.hpp.
 
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -571,6 +572,60 @@ void tryFragments() {
   compare(out.get(), expected);
 }
 
+// ## What tensor cores lose when they add
+//
+// spec/rounding.ts has each term cut off below a bit that float32 does not have: eight of them and the sum err by
+// 11 units of 2⁻²⁴. Terms of nearly 2⁻²³ beside 1 would vanish without that bit, which is 16 units.
+
+constexpr float SMALL = 1.0f / (1 << 23), ALMOST = 1 - 1.0f / 256;
+
+void compareSums(const std::vector<float>& sums, int terms, int units) {
+  const double exact = 1 + terms * double{SMALL} * double{ALMOST};
+  for (float sum : sums)
+    if (std::abs(sum - exact) > units * exact / (1 << 24))
+      throw Failure{"a sum is off by " + std::to_string(std::abs(sum - exact) * (1 << 24)) +
+                    " units of 2^-24, and not by at most " + std::to_string(units)};
+}
+
+void trySums() {
+  const Device<float> ones(std::vector<float>(128, 1)), d(128);
+  const Device<uint32_t> a(std::vector<uint32_t>(128, bitsOf(ALMOST))),
+      b(std::vector<uint32_t>(64, bitsOf(SMALL))),
+      pairs(std::vector<uint32_t>(128, bf16Of(ALMOST) * 0x10001)),
+      smallPairs(std::vector<uint32_t>(64, bf16Of(SMALL) * 0x10001));
+  run(multiplyTf32, "multiplyTf32", 32, a, b, ones, d);
+  compareSums(d.get(), 8, 11);
+  run(multiplyBf16, "multiplyBf16", 32, pairs, smallPairs, ones, d);
+  compareSums(d.get(), 16, 22);
+}
+
+/** The 1 is term 0: 2²³ times 2⁻²³. */
+template <bool isTf32>
+void tryWarpgroupSums() {
+  using T = std::conditional_t<isTf32, float, uint16_t>;
+  const float large = 1 << 23;
+  std::vector<uint32_t> fragments(128 * 8);
+  for (int i = 0; i < 128 * 8; i++) {
+    const bool first = i / 8 % 4 == 0 && i % 8 < 2;
+    if (isTf32)
+      fragments[size_t(i)] = first ? bitsOf(large) : i % 8 < 4 ? 0 : bitsOf(ALMOST);
+    else
+      fragments[size_t(i)] = bf16Of(ALMOST) << 16 | bf16Of(first ? large : ALMOST);
+  }
+  T small;
+  if constexpr (isTf32)
+    small = SMALL;
+  else
+    small = uint16_t(bf16Of(SMALL));
+  const Device<uint32_t> from(fragments);
+  const Device<T> b(std::vector<T>(64 * 16, small));
+  const Device<float> out(64 * 64);
+  runShared(multiplyFragments<isTf32, 64>, "multiplyFragments", 128, 64 * 64,
+            static_cast<const uint32_t*>(from),
+            mapOf(b, sizeof(T), {16, 64}, {16, 64}, isTf32 ? 2 : 1), static_cast<float*>(out));
+  compareSums(out.get(), isTf32 ? 8 : 15, isTf32 ? 11 : 22);
+}
+
 void tryBoxes() {
   const int sizes[] = {8, 5, 3, 2};
   std::vector<float> x(8 * 5 * 3 * 2);
@@ -623,6 +678,7 @@ int main(int, char** arguments) {
       {"atomics and counting barriers", tryAtomics}, {"cp.async", tryCopies},
       {"named barriers", tryBarriers},    {"cvt.rna.tf32", tryRounding},
       {"cvt.rn.bf16x2", tryBf16Rounding},
+      {"sums of mma", trySums},
       {"streams and graphs", tryStreams},
   };
   if (isHopper()) {
@@ -632,6 +688,8 @@ int main(int, char** arguments) {
     models.emplace_back("wgmma, BF16, rows of A", tryWarpgroup<false, true, false>);
     models.emplace_back("wgmma, BF16, columns of B", tryWarpgroup<false, false, true>);
     models.emplace_back("wgmma, BF16, rows and columns", tryWarpgroup<false, true, true>);
+    models.emplace_back("sums of wgmma, TF32", tryWarpgroupSums<true>);
+    models.emplace_back("sums of wgmma, BF16", tryWarpgroupSums<false>);
     models.emplace_back("wgmma, TF32, A in registers, 64", tryFragments<true, 64>);
     models.emplace_back("wgmma, TF32, A in registers, 128", tryFragments<true, 128>);
     models.emplace_back("wgmma, BF16, A in registers, 64", tryFragments<false, 64>);

@@ -46,6 +46,21 @@ int main() {
   say("synchronize while capturing", gpu::synchronize(stream));
   gpu::end_capture(stream, &graph);
   gpu::destroy_graph(graph);
+  gpu::begin_capture(stream);
+  say("ask for memory while capturing", gpu::alloc(4) ? "memory" : "no memory");
+  say("end what asked for memory", gpu::end_capture(stream, &graph));
+  gpu::begin_capture(stream);
+  say("free while capturing", gpu::free(x));
+  say("end what gave memory back", gpu::end_capture(stream, &graph));
+
+  const uint64_t none[] = {16, 0}, sizes[] = {16, 8}, odd[] = {56}, strides[] = {64};
+  const uint32_t box[] = {16, 8}, large[] = {16, 512};
+  gpu::TensorMap map;
+  say("a map of nothing", gpu::encode_tiled(&map, 4, 2, x, none, strides, box, 2));
+  say("a map that is not aligned", gpu::encode_tiled(&map, 4, 2, x + 1, sizes, strides, box, 2));
+  say("a map of odd rows", gpu::encode_tiled(&map, 4, 2, x, sizes, odd, box, 2));
+  say("a box that is too large", gpu::encode_tiled(&map, 4, 2, x, sizes, strides, large, 2));
+  say("a box longer than its swizzle", gpu::encode_tiled(&map, 4, 2, x, sizes, strides, box, 1));
 
   say("too many threads", gpu::launch(add, "add", dim3(1), dim3(32, 33), 0, stream, x, 1.f));
   say("no blocks", gpu::launch(add, "add", dim3(0), dim3(32), 0, stream, x, 1.f));
