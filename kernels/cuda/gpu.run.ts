@@ -116,10 +116,17 @@ async function program(name: string, source: string): Promise<string> {
   return made;
 }
 
+/** A program of its own sees one GPU, that which is asked for. */
+function runAlone(made: string): string {
+  const number = Number(device.split(":")[1] ?? 0);
+  const visible = process.env.CUDA_VISIBLE_DEVICES?.split(",")[number] ?? String(number);
+  return run(made, [], { CUDA_VISIBLE_DEVICES: visible });
+}
+
 /** What the emulated device believes of mma, ldmatrix, TMA and wgmma, asked of the hardware. */
 async function compareModels() {
   const models = await program("models", join(root, "kernels", "emulated", "models.cu"));
-  const lines = run(models, []).trimEnd().split("\n");
+  const lines = runAlone(models).trimEnd().split("\n");
   const found = Object.fromEntries(lines.map((line) => line.split("\t") as [string, string]));
   return { passed: Object.values(found).every((said) => said === "ok"), found };
 }
@@ -132,7 +139,7 @@ interface Roofs {
 
 async function findRoofs(): Promise<Roofs> {
   const probes = await program("probes", join(root, "kernels", "cuda", "probes.cu"));
-  return JSON.parse(run(probes, [])) as Roofs;
+  return JSON.parse(runAlone(probes)) as Roofs;
 }
 
 // ## The sanitizer
@@ -252,6 +259,8 @@ const TURNS = 5;
 async function measure(name: string) {
   const before = convnotes.backendOf(device).describe!().freeBytes;
   const step = await ourStep(name);
+  // Before PyTorch takes its part of the same memory.
+  const takenBytes = before - convnotes.backendOf(device).describe!().freeBytes;
   const ours: number[] = [];
   const peers: { mode: "eager" | "compile"; peer: Peer | null; failed?: string }[] = [];
   for (const mode of flags.python === undefined ? [] : (["eager", "compile"] as const)) {
@@ -267,7 +276,6 @@ async function measure(name: string) {
     ours.push(...(await fill(step, (1000 * seconds) / TURNS)));
     for (const { peer } of peers) await peer?.turn((1000 * seconds) / TURNS);
   }
-  const takenBytes = before - convnotes.backendOf(device).describe!().freeBytes;
   const line = (times: readonly number[]) => ({
     steps: times.length,
     stepMs: medianOf(times),
