@@ -77,8 +77,9 @@ GpuProgram::GpuProgram(Gpu& gpu, Program::Description description)
   // Nothing is there yet; places are told apart, and aligned as they will be.
   std::vector<char*> places;
   for (const Place& p : description_.places)
-    places.push_back(reinterpret_cast<char*>(p.bound ? (uintptr_t{1} << 46) + (p.at << 34)
-                                                     : (uintptr_t{1} << 45) + p.at));
+    places.push_back(reinterpret_cast<char*>(
+        (p.bound ? (uintptr_t{1} << 46) + (p.at << 34) : (uintptr_t{1} << 45) + p.at) +
+        p.first * p.elementBytes()));
   put(places);
   for (Call& call : calls_) {
     size_t bytes = 0;
@@ -127,7 +128,8 @@ void GpuProgram::place(const std::vector<void*>& bound) {
   forget();
   addresses_.clear();
   for (const Place& p : description_.places)
-    addresses_.push_back(p.bound ? static_cast<char*>(bound[p.at]) : arena + p.at);
+    addresses_.push_back((p.bound ? static_cast<char*>(bound[p.at]) : arena + p.at) +
+                         p.first * p.elementBytes());
   put(addresses_);
   gpu_.library.lend(queue_, arena + values, workBytes_);
   bound_ = bound;
@@ -212,8 +214,13 @@ bool GpuProgram::oneByOne(double* times, const Program::Watch* watch) {
       const Place& place = description_.places[list[k]];
       require(copies[k].dtype == place.what.dtype && copies[k].size() == place.what.size(),
               "a copy does not fit " + place.what.show());
-      expect(gpu_.library.download(queue_, copies[k].data, addresses_[list[k]], place.bytes()),
-             "a copy");
+      const size_t images = place.what.gap ? static_cast<size_t>(place.what.shape[0]) : 1;
+      const size_t bytes = place.bytes() / images;
+      const size_t apart = bytes + static_cast<size_t>(place.what.gap) * place.elementBytes();
+      for (size_t n = 0; n < images; n++)
+        expect(gpu_.library.download(queue_, static_cast<char*>(copies[k].data) + n * bytes,
+                                     addresses_[list[k]] + n * apart, bytes),
+               "a copy");
     }
   };
   for (size_t i = 0; i < calls_.size(); i++) {

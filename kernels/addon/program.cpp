@@ -65,6 +65,16 @@ Place placeOf(const Napi::Object& object) {
     product *= d;
     require(product <= MOST_ELEMENTS, "a place is too large");
   }
+  // Small enough for no sum of both to overflow, however many images there are.
+  const auto spacing = [&](const char* name) {
+    return object.Has(name) ? wholeOf(object.Get(name), name, 0, MOST_ELEMENTS) : 0;
+  };
+  place.first = static_cast<size_t>(spacing("first"));
+  const double gap = spacing("gap");
+  require(gap == 0 || (place.what.axes > 0 &&
+                       gap * static_cast<double>(place.what.shape[0]) <= MOST_ELEMENTS),
+          "the gap between images is too large");
+  place.what.gap = static_cast<int64_t>(gap);
   place.bound = object.Has("bound");
   place.at = static_cast<size_t>(place.bound
                                      ? wholeOf(object.Get("bound"), "bound", 0, MOST)

@@ -19,12 +19,14 @@ const roomFor = ({ shape, dtype }: { shape: Shape; dtype: DType }) =>
 
 type Copies = readonly (ReturnType<typeof roomFor> | null)[];
 
-/** How a buffer lies that holds a value of `shape`: images may be in blocks `[…, H, W, C, lanes]`. */
-const held = (data: ReturnType<typeof roomFor>, shape: Shape, buffer: Buffer): Held => ({
-  data,
-  shape,
-  layout: buffer.shape.length === shape.length + 1 ? { lanes: buffer.shape.at(-1)! } : "plain",
-});
+/**
+ * How a buffer lies that holds a value of `shape`: images may be in blocks `[…, H, W, C, lanes]`. Where not, the
+ * buffer may hold all parts of what that value is one of.
+ */
+const held = (data: ReturnType<typeof roomFor>, shape: Shape, buffer: Buffer): Held =>
+  buffer.shape.length === shape.length + 1
+    ? { data, shape, layout: { lanes: buffer.shape.at(-1)! } }
+    : { data, shape: buffer.shape, layout: "plain" };
 
 /**
  * The calls of single steps of the graph that a call of the plan does, as far as they can be told

@@ -39,7 +39,7 @@ template <Room room>
 void guarded(Call& call, Queue& queue) {
   for (const std::vector<Operand>* list : {&call.inputs, &call.outputs})
     for (const Operand& t : *list)
-      require(t.size() < int64_t{1} << 31,
+      require(t.extent() < int64_t{1} << 31,
               "a tensor of shape " + t.show() + " has 2^31 elements or more, which is too many for "
               "one call on a GPU; a smaller batch will do");
   room(call, queue);

@@ -38,13 +38,13 @@ BothSpans spansOf(const Call& call, const Operand& x, const Operand& y) {
 }  // namespace
 
 void avg_pool2d(Call& call, Queue& queue) {
-  const Operand &x = call.input(0), &y = call.output(0);
+  const Operand &x = call.inputApart(0), &y = call.outputApart(0);
   const BothSpans s = spansOf(call, x, y);
   meanOfSpans(call, queue, x, y, s.rows, s.columns);
 }
 
 void avg_pool2d_backward_input(Call& call, Queue& queue) {
-  const Operand &dy = call.input(0), &dx = call.output(0);
+  const Operand &dy = call.inputApart(0), &dx = call.output(0);
   const BothSpans s = spansOf(call, dx, dy);
   spreadOverSpans(call, queue, dy, dx, s.rows, s.columns);
 }

@@ -40,9 +40,6 @@ struct Nest {
     return product;
   }
 
-  /** Whether element i of the nest is element i of both tensors. */
-  bool isFlat() const { return axes == 0 || (axes == 1 && a[0] == 1 && b[0] == 1); }
-
   __device__ __forceinline__ Offsets at(int i) const {
     Offsets at{0, 0};
     for (int k = axes - 1; k > 0; k--) {
@@ -67,6 +64,7 @@ inline std::vector<int64_t> stepsOf(const Operand& t) {
     steps[i] = step;
     step *= t.shape[i];
   }
+  if (t.axes > 0) steps[0] += t.gap;
   return steps;
 }
 

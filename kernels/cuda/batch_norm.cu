@@ -40,28 +40,29 @@ namespace convnotes::gpu_rooms {
 
 namespace {
 
+/** The channels of a tensor, and of another one of the same shape. */
 struct Channels {
-  int64_t N, C, A;
+  int64_t N, C, A, gap, otherGap;
 
   double n() const { return static_cast<double>(N) * static_cast<double>(A); }
   /** The first element of each channel. */
   Nest kept() const {
     Nest nest;
-    nest.add(C, A, 0);
+    nest.add(C, A, A);
     return nest;
   }
   /** The elements of one. */
   Nest gone() const {
     Nest nest;
-    nest.add(N, C * A, 0);
-    nest.add(A, 1, 0);
+    nest.add(N, C * A + gap, C * A + otherGap);
+    nest.add(A, 1, 1);
     return nest;
   }
 };
 
-Channels channelsOf(const Operand& x) {
+Channels channelsOf(const Operand& x, const Operand& other) {
   require(x.axes >= 2, "input must have a batch and channels, got " + x.show());
-  return {x.shape[0], x.shape[1], x.size(2, x.axes)};
+  return {x.shape[0], x.shape[1], x.size(2, x.axes), x.gap, other.gap};
 }
 
 double epsilon(const Call& call) { return call.options.number("eps", 1e-5); }
@@ -233,7 +234,7 @@ struct GradientTerms {
     const float *dy, *x;
     float mean, inverse;
     __device__ __forceinline__ float2 operator()(Offsets at, int) const {
-      return make_float2(dy[at.a], dy[at.a] * ((x[at.a] - mean) * inverse));
+      return make_float2(dy[at.a], dy[at.a] * ((x[at.b] - mean) * inverse));
     }
   };
   __device__ __forceinline__ Channel of(int c) const {
@@ -264,13 +265,16 @@ GPU_KERNEL(ELEMENT_THREADS) inverses(const float* variance, double eps, float* t
 
 // ## Elements
 
-struct Plane {
+struct Planes {
   int channels;
   Divider byArea, byChannels;
 
-  __device__ __forceinline__ int channelOf(int i) const {
-    const int plane = byArea(i);
-    return plane - byChannels(plane) * channels;
+  struct Place {
+    int image, channel;
+  };
+  __device__ __forceinline__ Place of(int i) const {
+    const int plane = byArea(i), image = byChannels(plane);
+    return {image, plane - image * channels};
   }
 };
 
@@ -300,36 +304,36 @@ struct NormalGradient {
 /** to = f(channel, a, b); with `fours` four neighbours are of one channel. */
 template <class F>
 GPU_KERNEL(ELEMENT_THREADS)
-channelwise(F f, Plane plane, const float* a, const float* b, float* to, int count, bool fours) {
+channelwise(F f, Planes planes, Spaced a, Spaced b, Spaced to, int count, bool fours) {
   const int i = (static_cast<int>(blockIdx.x) * ELEMENT_THREADS + static_cast<int>(threadIdx.x)) *
                 (fours ? 4 : 1);
   if (i >= count) return;
-  const int c = plane.channelOf(i);
+  const auto [image, c] = planes.of(i);
   if (!fours) {
-    to[i] = f(c, a[i], b[i]);
+    to.at(i, image) = f(c, a.at(i, image), b.at(i, image));
     return;
   }
-  const float4 v = *reinterpret_cast<const float4*>(a + i);
-  const float4 w = *reinterpret_cast<const float4*>(b + i);
-  *reinterpret_cast<float4*>(to + i) =
+  const float4 v = a.fourAt(i, image), w = b.fourAt(i, image);
+  to.fourAt(i, image) =
       make_float4(f(c, v.x, w.x), f(c, v.y, w.y), f(c, v.z, w.z), f(c, v.w, w.w));
 }
 
 template <class F>
-void eachElement(const Call& call, Queue& queue, const Channels& s, const F& f, const float* a,
-                 const float* b, float* to) {
+void eachElement(const Call& call, Queue& queue, const Channels& s, const F& f, const Operand& a,
+                 const Operand& b, const Operand& to) {
   const int64_t count = s.N * s.C * s.A;
-  const bool fours = s.A % 4 == 0 && aligned(a) && aligned(b) && aligned(to);
+  bool fours = s.A % 4 == 0;
+  for (const Operand* t : {&a, &b, &to}) fours &= aligned(t->data) && t->gap % 4 == 0;
   enqueue(queue, channelwise<F>, call.name, blocksFor(fours ? count / 4 : count, ELEMENT_THREADS),
-          ELEMENT_THREADS, f, Plane{static_cast<int>(s.C), Divider(s.A), Divider(s.C)}, a, b, to,
-          static_cast<int>(count), fours);
+          ELEMENT_THREADS, f, Planes{static_cast<int>(s.C), Divider(s.A), Divider(s.C)}, Spaced(a),
+          Spaced(b), Spaced(to), static_cast<int>(count), fours);
 }
 
 /** Those of the gradients that are wanted, with inputs dy, x, weight?, mean, variance. */
 void gradients(const Call& call, Queue& queue, const Operand& dy, const Operand& x,
                const Operand& weight, const Operand& mean, const Operand& variance,
                const Operand& dx, const Operand& dweight, const Operand& dbias) {
-  const Channels s = channelsOf(x);
+  const Channels s = channelsOf(dy, x);
   call.wantSame(dy, x, "dy");
   call.wantSame(dx, x, "output");
   for (const Operand* t : {&weight, &mean, &variance, &dweight, &dbias})
@@ -354,18 +358,18 @@ void gradients(const Call& call, Queue& queue, const Operand& dy, const Operand&
     eachElement(call, queue, s,
                 NormalGradient{mean.floats(), inverse, weight.floats(), moves ? meanDy : nullptr,
                                moves ? meanDyNormal : nullptr},
-                dy.floats(), x.floats(), dx.floats());
+                dy, x, dx);
 }
 
 }  // namespace
 
 void batch_norm(Call& call, Queue& queue) {
-  const Operand &x = call.input(0), &weight = call.optional(1), &bias = call.optional(2);
+  const Operand &x = call.inputApart(0), &weight = call.optional(1), &bias = call.optional(2);
   const Operand &runningMean = call.optional(3), &runningVar = call.optional(4);
   const Operand& addend = call.optional(5);
-  const Operand &y = call.output(0), &saveMean = call.output(1), &saveVar = call.output(2);
+  const Operand &y = call.outputApart(0), &saveMean = call.output(1), &saveVar = call.output(2);
   const Operand &nextMean = call.optionalOutput(3), &nextVar = call.optionalOutput(4);
-  const Channels s = channelsOf(x);
+  const Channels s = channelsOf(x, x);
   call.wantSame(y, x, "output");
   call.wantSame(addend, x, "what is added");
   for (const Operand* t : {&weight, &bias, &runningMean, &runningVar, &saveMean, &saveVar, &nextMean,
@@ -391,27 +395,27 @@ void batch_norm(Call& call, Queue& queue) {
             inverse, static_cast<int>(s.C));
   eachElement(call, queue, s,
               Normalise{saveMean.floats(), inverse, weight.floats(), bias.floats(), then},
-              x.floats(), addend ? addend.floats() : x.floats(), y.floats());
+              x, addend ? addend : x, y);
 }
 
 void batch_norm_backward(Call& call, Queue& queue) {
-  gradients(call, queue, call.input(0), call.input(1), call.optional(2), call.input(3),
+  gradients(call, queue, call.inputApart(0), call.inputApart(1), call.optional(2), call.input(3),
             call.input(4), call.output(0), call.optionalOutput(1), call.optionalOutput(2));
 }
 
 void batch_norm_backward_input(Call& call, Queue& queue) {
-  gradients(call, queue, call.input(0), call.input(1), call.optional(2), call.input(3),
+  gradients(call, queue, call.inputApart(0), call.inputApart(1), call.optional(2), call.input(3),
             call.input(4), call.output(0), {}, {});
 }
 
 void batch_norm_backward_weight(Call& call, Queue& queue) {
-  gradients(call, queue, call.input(0), call.input(1), {}, call.input(2), call.input(3), {},
-            call.output(0), {});
+  gradients(call, queue, call.inputApart(0), call.inputApart(1), {}, call.input(2), call.input(3),
+            {}, call.output(0), {});
 }
 
 void batch_norm_backward_bias(Call& call, Queue& queue) {
-  const Operand &dy = call.input(0), &dbias = call.output(0);
-  const Channels s = channelsOf(dy);
+  const Operand &dy = call.inputApart(0), &dbias = call.output(0);
+  const Channels s = channelsOf(dy, dy);
   call.want(dbias, {s.C}, "dbias");
   const ChannelScratch<float> scratch(queue, s, 0);
   reduce<Adding>(call, queue, s.kept(), s.gone(), Element{dy.floats()}, Quotient{dbias.floats(), 1},

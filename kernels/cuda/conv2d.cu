@@ -150,8 +150,10 @@ __device__ __forceinline__ Seen seenBy(const Axis& axis, int r) {
 struct Slide {
   /** [N, groups · channels, source rows, source columns] and [N, groups · results, rows, columns]. */
   const float *source, *weights;
-  float* to;
+  Spaced to;
   Epilogue epilogue;
+  /** Between neighbouring images of the source. */
+  int imageStep;
   int groups, channels, results;
   /** Between weights of neighbouring results, channels and groups. */
   int resultStep, channelStep, groupStep;
@@ -219,25 +221,25 @@ __device__ __forceinline__ int weightOf(const Slide& s, const Class& c, const Te
          c.columns.tap + at.b * c.columns.tapStep;
 }
 
-/** Where channel m of a class's pixel is written, and which channel that is; −1 for nowhere. */
+/** Which element channel m of a class's pixel is, of which image and channel; −1 for none. */
 struct Target {
-  int at, channel;
+  int at, image, channel;
 };
 
 __device__ __forceinline__ Target targetOf(const Slide& s, const Class& c, int m, int pixel) {
-  if (m >= s.results || pixel >= s.pixels) return {-1, 0};
+  if (m >= s.results || pixel >= s.pixels) return {-1, 0, 0};
   const Position at = positionOf(s, pixel);
   const int y = at.row * s.rows.apart + c.row, x = at.column * s.columns.apart + c.column;
-  if (y >= s.height || x >= s.width) return {-1, 0};
+  if (y >= s.height || x >= s.width) return {-1, 0, 0};
   const int channel = c.group * s.results + m;
-  return {((at.image * s.groups * s.results + channel) * s.height + y) * s.width + x, channel};
+  return {((at.image * s.groups * s.results + channel) * s.height + y) * s.width + x, at.image,
+          channel};
 }
 
 /** The result term by term, without what lies outside. */
 __device__ float slideAgain(const Slide& s, const Class& c, int m, const Position& at) {
   const int area = s.rows.source * s.columns.source;
-  const float* source =
-      s.source + (int64_t{at.image} * s.groups + c.group) * s.channels * area;
+  const float* source = s.source + at.image * s.imageStep + c.group * s.channels * area;
   const float* weights = s.weights + c.group * s.groupStep + m * s.resultStep;
   float sum = 0;
   for (int channel = 0; channel < s.channels; channel++)
@@ -263,7 +265,9 @@ struct SlideLoad {
   const Slide& s;
   const Class& c;
   Term (*terms)[STEP];
-  const float *weights, *pixel;
+  const float* weights;
+  /** Where the pixel lies in the source; what lies outside wraps around. */
+  uint32_t pixel;
   int m0, row, column;
 
   __device__ __forceinline__ void prepare(int step) const {
@@ -307,8 +311,8 @@ struct SlideLoad {
 #pragma unroll
       for (int k = thread / ACROSS; k < STEP; k += S::THREADS / ACROSS) {
         const bool inside = row >= 0 && here[k].y == 0;
-        gpu::cp_async<16>(bs + Layout<S::N, false>::at(n, k), inside ? pixel + here[k].x : s.source,
-                          inside ? 16 : 0);
+        gpu::cp_async<16>(bs + Layout<S::N, false>::at(n, k),
+                          s.source + (inside ? pixel + here[k].x : 0), inside ? 16 : 0);
       }
       return;
     }
@@ -319,8 +323,8 @@ struct SlideLoad {
       const bool inside = static_cast<unsigned>(row + term.y) < static_cast<unsigned>(s.rows.source) &&
                           static_cast<unsigned>(column + term.z) <
                               static_cast<unsigned>(s.columns.source);
-      gpu::cp_async<4>(bs + Layout<S::N, false>::at(n, k), inside ? pixel + term.x : s.source,
-                       inside ? 4 : 0);
+      gpu::cp_async<4>(bs + Layout<S::N, false>::at(n, k),
+                       s.source + (inside ? pixel + term.x : 0), inside ? 4 : 0);
     }
   }
 };
@@ -339,7 +343,7 @@ struct SlideResult {
   __device__ __forceinline__ void write(int m, int n, float sum, const Epilogue::Read& read) const {
     const Target to = targetOf(s, c, m0 + m, n0 + n);
     if (to.at < 0) return;
-    s.to[to.at] = s.epilogue(sum, to.channel, read);
+    s.to.at(to.at, to.image) = s.epilogue(sum, to.channel, read);
     again |= sum != sum;
   }
 };
@@ -354,12 +358,12 @@ __device__ __forceinline__ SlideLoad<S> slideLoadOf(const Slide& s, const Class&
   const Position at = positionOf(s, exists ? mine : 0);
   // What a pixel that does not exist sees is outside.
   const int row = exists ? at.row * s.rows.step : NO_PIXEL, column = at.column * s.columns.step;
-  const int64_t image = (int64_t{at.image} * s.groups + c.group) * s.channels;
+  const uint32_t line = c.group * s.channels * s.rows.source + at.row * s.rows.step;
   return {s,
           c,
           terms,
           s.weights + c.group * s.groupStep,
-          s.source + (image * s.rows.source + at.row * s.rows.step) * s.columns.source + column,
+          at.image * s.imageStep + line * s.columns.source + column,
           m0,
           row,
           column};
@@ -369,9 +373,11 @@ template <class S>
 __device__ __forceinline__ void slideNansAgain(const Slide& s, const Class& c, int m0, int n0) {
   eachOfMine<S>([&](int m, int n) {
     const Target to = targetOf(s, c, m0 + m, n0 + n);
-    if (to.at < 0 || s.to[to.at] == s.to[to.at]) return;
+    if (to.at < 0) return;
+    float& result = s.to.at(to.at, to.image);
+    if (result == result) return;
     const float sum = slideAgain(s, c, m0 + m, positionOf(s, n0 + n));
-    s.to[to.at] = s.epilogue(sum, to.channel, s.epilogue.read(to.at));
+    result = s.epilogue(sum, to.channel, s.epilogue.read(to.at));
   });
 }
 
@@ -468,7 +474,7 @@ GPU_KERNEL(DIRECT_THREADS) directKernel(Slide s) {
   if (pixel >= s.pixels) return;
   const Position at = positionOf(s, pixel);
   const int area = s.rows.source * s.columns.source;
-  const float* source = s.source + (at.image * s.groups + group) * area;
+  const float* source = s.source + at.image * s.imageStep + group * area;
   float seen[ROW];
   int row = at.row * s.rows.step - s.rows.padding, tap = 0;
   int column = at.column * s.columns.step - s.columns.padding;
@@ -486,6 +492,7 @@ GPU_KERNEL(DIRECT_THREADS) directKernel(Slide s) {
   for (int t = TAPS; t < ROW; t++) seen[t] = 0;
   const int first = group * s.results + m0, size = s.height * s.width;
   const int to = (at.image * s.groups * s.results + first) * size + at.row * s.width + at.column;
+  float* results = s.to.data + at.image * s.to.gap;
   bool again = false;
 #pragma unroll 4
   for (int m = 0; m < channels; m++) {
@@ -500,13 +507,13 @@ GPU_KERNEL(DIRECT_THREADS) directKernel(Slide s) {
       if (t + 3 < TAPS) sum = fmaf(w.w, seen[t + 3], sum);
     }
     again |= sum != sum;
-    s.to[to + m * size] = s.epilogue(sum, first + m, read);
+    results[to + m * size] = s.epilogue(sum, first + m, read);
   }
   if (!s.border || !again) return;
   const Class c{group, 0, 0, seenBy(s.rows, 0), seenBy(s.columns, 0), TAPS};
 #pragma unroll 1
   for (int m = 0; m < channels; m++) {
-    float& result = s.to[to + m * size];
+    float& result = results[to + m * size];
     if (result == result) continue;
     result = s.epilogue(slideAgain(s, c, m0 + m, at), first + m, s.epilogue.read(to + m * size));
   }
@@ -549,13 +556,14 @@ void launchSlideByWarpgroups(const Call& call, Queue& queue, const Slide& s) {
     launch(std::integral_constant<Precision, Precision::tf32>{});
 }
 
-void slide(const Call& call, Queue& queue, const Geometry& g, const float* source, const float* w,
-           float* to, const Epilogue& epilogue, bool backward) {
+void slide(const Call& call, Queue& queue, const Geometry& g, const Operand& source, const float* w,
+           const Operand& to, const Epilogue& epilogue, bool backward) {
   const auto whole = [](int64_t x) { return static_cast<int>(x); };
   Slide s{};
-  s.source = source;
-  s.weights = w;
+  s.source = source.floats();
   s.to = to;
+  s.imageStep = whole(source.size(1, 4) + source.gap);
+  s.weights = w;
   s.epilogue = epilogue;
   s.groups = whole(g.groups);
   s.channels = whole(backward ? g.o : g.c);
@@ -577,7 +585,8 @@ void slide(const Call& call, Queue& queue, const Geometry& g, const float* sourc
                            s.columns.results > s.columns.source));
   s.fours = !backward && aligned(w) && s.resultStep % 4 == 0 && s.groupStep % 4 == 0;
   s.quads = g.taps() == 1 && !s.border && s.rows.results == s.rows.source &&
-            s.columns.results == s.columns.source && area % 4 == 0 && aligned(source);
+            s.columns.results == s.columns.source && area % 4 == 0 && aligned(source.data) &&
+            source.gap % 4 == 0;
   const int64_t layers = g.groups * s.rows.classes * s.columns.classes;
   if (goesDirectly(call, queue, s)) return;
   if (goesByWarpgroups(queue, s.pixels, PACKING_PAYS))
@@ -597,6 +606,8 @@ struct Correlation {
   /** [N, groups · o, places], [N, groups · c, image] and [groups · o, c, taps]. */
   const float *dy, *x;
   float* dw;
+  /** Between neighbouring images. */
+  int dyStep, xStep;
   int groups, c, o;
   int height, width, tapsDown, tapsAcross, strideDown, strideAcross, dilationDown, dilationAcross;
   int paddingDown, paddingAcross;
@@ -617,9 +628,9 @@ __device__ float correlateAgain(const Correlation& s, int group, int m, int n) {
     const int image = s.byArea(place), rest = place - image * s.area, i = s.byAcross(rest);
     const int row = i * s.strideDown + down, column = (rest - i * s.across) * s.strideAcross + right;
     if (row < 0 || row >= s.height || column < 0 || column >= s.width) continue;
-    const int64_t from = (int64_t{image} * s.groups + group) * s.c + channel;
-    sum = fmaf(s.dy[((int64_t{image} * s.groups + group) * s.o + m) * s.area + rest],
-               s.x[(from * s.height + row) * s.width + column], sum);
+    sum = fmaf(s.dy[image * s.dyStep + (group * s.o + m) * s.area + rest],
+               s.x[image * s.xStep + ((group * s.c + channel) * s.height + row) * s.width + column],
+               sum);
   }
   return sum;
 }
@@ -648,7 +659,7 @@ struct CorrelateLoad {
   __device__ __forceinline__ void a(float* to, int step) const {
     const int thread = static_cast<int>(threadIdx.x), k = thread % STEP;
     const Place at = placeOf(step);
-    const float* from = s.dy + ((int64_t{at.image} * s.groups + group) * s.o + m0) * s.area + at.rest;
+    const float* from = s.dy + at.image * s.dyStep + (group * s.o + m0) * s.area + at.rest;
 #pragma unroll 2
     for (int m = thread / STEP; m < S::M; m += S::THREADS / STEP) {
       const bool inside = at.exists && m0 + m < s.o;
@@ -660,8 +671,8 @@ struct CorrelateLoad {
   __device__ __forceinline__ void b(float* to, int step) const {
     const int thread = static_cast<int>(threadIdx.x), k = thread % STEP;
     const Place at = placeOf(step);
-    const int64_t images = int64_t{at.image} * s.groups + group;
-    const float* from = s.x + (images * s.c * s.height + at.row) * s.width + at.column;
+    const int64_t row = int64_t{group} * s.c * s.height + at.row;
+    const float* from = s.x + at.image * s.xStep + row * s.width + at.column;
 #pragma unroll 2
     for (int n = thread / STEP; n < S::N; n += S::THREADS / STEP) {
       const Term term = columns[n];
@@ -769,8 +780,7 @@ struct CorrelateFrom {
     const Correlation& s = load.s;
     const auto at = load.placeOf(step);
     const int m0 = load.m0 + static_cast<int>(threadIdx.x) / STEP;
-    const float* from = s.dy + ((int64_t{at.image} * s.groups + load.group) * s.o + m0) * s.area +
-                        at.rest;
+    const float* from = s.dy + at.image * s.dyStep + (load.group * s.o + m0) * s.area + at.rest;
 #pragma unroll
     for (int i = 0; i < COUNT; i++) {
       const int m = i * (S::THREADS / STEP);
@@ -831,23 +841,23 @@ void launchCorrelate(const Call& call, Queue& queue, Correlation s) {
 // ## The rooms
 
 void conv2d(Call& call, Queue& queue) {
-  const Operand &x = call.input(0), &w = call.input(1), &bias = call.optional(2);
-  const Operand& y = call.output(0);
+  const Operand &x = call.inputApart(0), &w = call.input(1), &bias = call.optional(2);
+  const Operand& y = call.outputApart(0);
   const Geometry g = geometryOf(call, x, w, y);
   call.want(bias, {g.O}, "bias");
   if (y.size() == 0) return;
-  slide(call, queue, g, x.floats(), w.floats(), y.floats(), forwardEpilogue(call, queue), false);
+  slide(call, queue, g, x, w.floats(), y, forwardEpilogue(call, queue), false);
 }
 
 void conv2d_backward_input(Call& call, Queue& queue) {
-  const Operand &dy = call.input(0), &w = call.input(1), &dx = call.output(0);
+  const Operand &dy = call.inputApart(0), &w = call.input(1), &dx = call.output(0);
   const Geometry g = geometryOf(call, dx, w, dy);
   if (dx.size() == 0) return;
-  slide(call, queue, g, dy.floats(), w.floats(), dx.floats(), backwardEpilogue(call, queue), true);
+  slide(call, queue, g, dy, w.floats(), dx, backwardEpilogue(call, queue), true);
 }
 
 void conv2d_backward_weight(Call& call, Queue& queue) {
-  const Operand &dy = call.input(0), &x = call.input(1), &dw = call.output(0);
+  const Operand &dy = call.inputApart(0), &x = call.inputApart(1), &dw = call.output(0);
   const Geometry g = geometryOf(call, x, dw, dy);
   if (dw.size() == 0) return;
   const auto whole = [](int64_t n) { return static_cast<int>(n); };
@@ -856,6 +866,8 @@ void conv2d_backward_weight(Call& call, Queue& queue) {
   s.dy = dy.floats();
   s.x = x.floats();
   s.dw = dw.floats();
+  s.dyStep = whole(dy.size(1, 4) + dy.gap);
+  s.xStep = whole(x.size(1, 4) + x.gap);
   s.groups = whole(g.groups);
   s.c = whole(g.c);
   s.o = whole(g.o);
@@ -887,13 +899,13 @@ void conv2d_backward_weight(Call& call, Queue& queue) {
 }
 
 void conv2d_backward_bias(Call& call, Queue& queue) {
-  const Operand &dy = call.input(0), &db = call.output(0);
+  const Operand &dy = call.inputApart(0), &db = call.output(0);
   call.wantAxes(dy, 4, "dy");
   call.want(db, {dy.shape[1]}, "dbias");
   const int64_t N = dy.shape[0], O = dy.shape[1], area = dy.shape[2] * dy.shape[3];
   Nest kept, gone;
   kept.add(O, area, 0);
-  gone.add(N, O * area, 0);
+  gone.add(N, O * area + dy.gap, 0);
   gone.add(area, 1, 0);
   float* scratch = static_cast<float*>(queue.scratch(reduceFloats(kept, gone) * 4));
   reduce<Adding>(call, queue, kept, gone, Element{dy.floats()}, Quotient{db.floats(), 1}, scratch);

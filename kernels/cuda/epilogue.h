@@ -79,7 +79,7 @@ inline Activation activationOf(const Call& call) {
 
 /** Input `i`, of the output's shape, or null; not the output itself, which is looked at again. */
 inline const float* besideOutput(const Call& call, size_t i, const char* what) {
-  const Operand &t = call.optional(i), &y = call.output(0);
+  const Operand &t = call.optional(i), &y = call.outputApart(0);
   if (!t) return nullptr;
   call.wantSame(t, y, what);
   require(t.data != y.data, std::string(what) + " must not lie where the output does");
@@ -121,7 +121,7 @@ inline Epilogue backwardEpilogue(const Call& call, Queue& queue) {
  */
 inline Epilogue gateAt(const Call& call, size_t place) {
   const Operand& gate = call.optional(place);
-  call.wantSame(gate, call.output(0), "the activation's result");
+  call.wantSame(gate, call.outputApart(0), "the activation's result");
   const Epilogue e{nullptr, nullptr, gate ? gate.floats() : nullptr, activationOf(call)};
   require(!gate || e.activation != Activation::none,
           "an activation's gradient takes its name and its result");

@@ -45,7 +45,7 @@ struct MaxAxis {
 
 struct MaxPool {
   MaxAxis rows, columns;
-  Divider byColumns, byRows;
+  Divider byColumns, byRows, byChannels;
 };
 
 /** Checks and describes; elements are numbered over `places` of each axis, or over pixels. */
@@ -73,16 +73,16 @@ MaxPool maxPoolOf(const Call& call, const Operand& x, const Operand& y, bool ove
   }
   call.want(y, {x.shape[0], x.shape[1], out[0], out[1]}, "output");
   return {axes[0], axes[1], Divider(overPixels ? axes[1].in : axes[1].out),
-          Divider(overPixels ? axes[0].in : axes[0].out)};
+          Divider(overPixels ? axes[0].in : axes[0].out), Divider(std::max<int64_t>(x.shape[1], 1))};
 }
 
 GPU_KERNEL(ELEMENT_THREADS)
-maxPoolKernel(MaxPool p, const float* x, float* y, int count, Epilogue then) {
+maxPoolKernel(MaxPool p, Spaced x, Spaced y, int count, Epilogue then) {
   const int i = static_cast<int>(blockIdx.x) * ELEMENT_THREADS + static_cast<int>(threadIdx.x);
   if (i >= count) return;
   const int line = p.byColumns(i), v = i - line * p.columns.out;
-  const int plane = p.byRows(line), h = line - plane * p.rows.out;
-  const float* from = x + plane * p.rows.in * p.columns.in;
+  const int plane = p.byRows(line), h = line - plane * p.rows.out, image = p.byChannels(plane);
+  const float* from = &x.at(plane * p.rows.in * p.columns.in, image);
   const int left = p.columns.first(v), right = p.columns.end(v), bottom = p.rows.end(h);
   float best = -INFINITY;
   for (int row = p.rows.first(h); row < bottom; row += p.rows.dilation)
@@ -90,7 +90,7 @@ maxPoolKernel(MaxPool p, const float* x, float* y, int count, Epilogue then) {
       const float now = from[row * p.columns.in + column];
       if (now > best || now != now) best = now;
     }
-  y[i] = then(best, 0, then.read(i));
+  y.at(i, image) = then(best, 0, then.read(i));
 }
 
 /** Whether the pixel at (h, v) is the one that window (i, j) takes. */
@@ -111,13 +111,13 @@ __device__ __forceinline__ bool wins(const MaxPool& p, const float* plane, int i
 }
 
 GPU_KERNEL(ELEMENT_THREADS)
-maxPoolGradient(MaxPool p, const float* dy, const float* x, float* dx, int count, Epilogue then) {
+maxPoolGradient(MaxPool p, Spaced dy, Spaced x, float* dx, int count, Epilogue then) {
   const int i = static_cast<int>(blockIdx.x) * ELEMENT_THREADS + static_cast<int>(threadIdx.x);
   if (i >= count) return;
   const int line = p.byColumns(i), v = i - line * p.columns.in;
-  const int plane = p.byRows(line), h = line - plane * p.rows.in;
-  const float* from = x + plane * p.rows.in * p.columns.in;
-  const float* gradient = dy + plane * p.rows.out * p.columns.out;
+  const int plane = p.byRows(line), h = line - plane * p.rows.in, image = p.byChannels(plane);
+  const float* from = &x.at(plane * p.rows.in * p.columns.in, image);
+  const float* gradient = &dy.at(plane * p.rows.out * p.columns.out, image);
   const int lastRow = p.rows.lastPlace(h), lastColumn = p.columns.lastPlace(v);
   float sum = 0;
   for (int row = p.rows.firstPlace(h); row <= lastRow; row++) {
@@ -132,20 +132,20 @@ maxPoolGradient(MaxPool p, const float* dy, const float* x, float* dx, int count
 }  // namespace
 
 void max_pool2d(Call& call, Queue& queue) {
-  const Operand &x = call.input(0), &y = call.output(0);
+  const Operand &x = call.inputApart(0), &y = call.outputApart(0);
   const MaxPool p = maxPoolOf(call, x, y, false);
   if (y.size() == 0) return;
   enqueue(queue, maxPoolKernel, call.name, blocksFor(y.size(), ELEMENT_THREADS), ELEMENT_THREADS, p,
-          x.floats(), y.floats(), static_cast<int>(y.size()), dropping(call, queue, {}));
+          Spaced(x), Spaced(y), static_cast<int>(y.size()), dropping(call, queue, {}));
 }
 
 void max_pool2d_backward_input(Call& call, Queue& queue) {
-  const Operand &dy = call.input(0), &x = call.input(1), &dx = call.output(0);
+  const Operand &dy = call.inputApart(0), &x = call.inputApart(1), &dx = call.output(0);
   call.wantSame(dx, x, "output");
   const MaxPool p = maxPoolOf(call, x, dy, true);
   if (dx.size() == 0) return;
   enqueue(queue, maxPoolGradient, call.name, blocksFor(dx.size(), ELEMENT_THREADS),
-          ELEMENT_THREADS, p, dy.floats(), x.floats(), dx.floats(), static_cast<int>(dx.size()),
+          ELEMENT_THREADS, p, Spaced(dy), Spaced(x), dx.floats(), static_cast<int>(dx.size()),
           gateAt(call, 2));
 }
 

@@ -1,8 +1,7 @@
 // # Narrow
 //
-// A run of neighbours along one axis; exact. One thread = one element (elementwise.h). As the gradient of a
-// concatenation it can go on with an activation's (epilogue.h), whose result is input 1. Bytes: 8 for each
-// element of the result, 12 with a gate.
+// A run of neighbours along one axis; exact. One thread = one element (elementwise.h). Bytes: 8 for each element
+// of the result. In a program whose readers take slices (plan/slices.ts) it does not run at all.
 
 #include "elementwise.h"
 #include "rooms.h"
@@ -10,7 +9,7 @@
 namespace convnotes::gpu_rooms {
 
 void narrow(Call& call, Queue& queue) {
-  const Operand &x = call.input(0), &y = call.output(0);
+  const Operand &x = call.inputApart(0), &y = call.output(0);
   const int dim = axisOf(x, call.options.whole("dim", 0, -MAX_AXES));
   const int64_t size = x.shape[dim];
   const int64_t start = call.options.whole("start", 0, -size);
@@ -20,11 +19,10 @@ void narrow(Call& call, Queue& queue) {
   std::vector<int64_t> shape(x.shape, x.shape + x.axes);
   shape[dim] = length;
   call.want(y, shape, "output");
-  const int64_t inner = x.size(dim + 1, x.axes);
+  const std::vector<int64_t> from = stepsOf(x), to = stepsOf(y);
   Nest nest;
-  nest.add(x.size(0, dim), size * inner, length * inner);
-  nest.add(length * inner, 1, 1);
-  copyNest(call, queue, nest, x.floats() + first * inner, y.floats(), gateAt(call, 1));
+  for (int i = 0; i < y.axes; i++) nest.add(y.shape[i], from[i], to[i]);
+  copyNest(call, queue, nest, x.floats() + first * from[dim], y.floats());
 }
 
 }  // namespace convnotes::gpu_rooms

@@ -23,7 +23,7 @@ struct ReluGradient {
 void relu(Call& call, Queue& queue) { map(call, queue, Relu{}); }
 
 void relu_backward_input(Call& call, Queue& queue) {
-  const Operand &dy = call.input(0), &y = call.input(1), &dx = call.output(0);
+  const Operand &dy = call.inputApart(0), &y = call.inputApart(1), &dx = call.outputApart(0);
   call.wantSame(y, dy, "y");
   call.wantSame(dx, dy, "output");
   zip(call, queue, dy, y, dx, ReluGradient{});

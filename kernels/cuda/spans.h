@@ -11,7 +11,7 @@
 
 #pragma once
 
-#include "epilogue.h"
+#include "elementwise.h"
 #include "reduce.h"
 
 namespace convnotes::gpu_rooms {
@@ -69,19 +69,19 @@ struct BothSpans {
 struct SpanPair {
   Spans rows, columns;
   /** By the columns and rows of what the threads are numbered over. */
-  Divider byColumns, byRows;
+  Divider byColumns, byRows, byChannels;
 };
 
 /** LANES threads = one mean. */
 template <int LANES>
-GPU_KERNEL(REDUCE_THREADS) spanMeans(SpanPair p, const float* x, float* y, int count) {
+GPU_KERNEL(REDUCE_THREADS) spanMeans(SpanPair p, Spaced x, Spaced y, int count) {
   const int64_t thread = int64_t{blockIdx.x} * REDUCE_THREADS + static_cast<int>(threadIdx.x);
   if (thread / LANES >= count) return;
   const int i = static_cast<int>(thread / LANES), lane = static_cast<int>(thread % LANES);
-  const int line = p.byColumns(i), plane = p.byRows(line);
+  const int line = p.byColumns(i), plane = p.byRows(line), image = p.byChannels(plane);
   const Span row = p.rows.at(line - plane * p.rows.out);
   const Span column = p.columns.at(i - line * p.columns.out);
-  const float* from = x + plane * p.rows.in * p.columns.in;
+  const float* from = &x.at(plane * p.rows.in * p.columns.in, image);
   const int width = column.end - column.begin;
   float total = 0;
   if constexpr (LANES == 1) {
@@ -92,16 +92,17 @@ GPU_KERNEL(REDUCE_THREADS) spanMeans(SpanPair p, const float* x, float* y, int c
       total += from[(row.begin + k / width) * p.columns.in + column.begin + k % width];
     total = joinWarp<Adding>(total);
   }
-  if (lane == 0) y[i] = total / (static_cast<float>(row.count) * static_cast<float>(column.count));
+  if (lane == 0)
+    y.at(i, image) = total / (static_cast<float>(row.count) * static_cast<float>(column.count));
 }
 
 GPU_KERNEL(REDUCE_THREADS)
-spanShares(SpanPair p, const float* dy, float* dx, int count, Epilogue then) {
+spanShares(SpanPair p, Spaced dy, float* dx, int count, Epilogue then) {
   const int i = static_cast<int>(blockIdx.x) * REDUCE_THREADS + static_cast<int>(threadIdx.x);
   if (i >= count) return;
   const int line = p.byColumns(i), plane = p.byRows(line);
   const int v = i - line * p.columns.in, h = line - plane * p.rows.in;
-  const float* gradient = dy + plane * p.rows.out * p.columns.out;
+  const float* gradient = &dy.at(plane * p.rows.out * p.columns.out, p.byChannels(plane));
   const int lastRow = p.rows.last(h), lastColumn = p.columns.last(v);
   float sum = 0;
 #pragma unroll 1
@@ -118,22 +119,22 @@ inline void meanOfSpans(const Call& call, Queue& queue, const Operand& x, const 
                         const Spans& rows, const Spans& columns) {
   const int64_t count = y.size();
   if (count == 0) return;
-  const SpanPair p{rows, columns, Divider(columns.out), Divider(rows.out)};
+  const SpanPair p{rows, columns, Divider(columns.out), Divider(rows.out), Divider(x.shape[1])};
   const int64_t high = rows.taps ? rows.taps : rows.in / rows.out;
   const int64_t wide = columns.taps ? columns.taps : columns.in / columns.out;
   const bool warps = high * wide >= 32;
   enqueue(queue, warps ? spanMeans<32> : spanMeans<1>, call.name,
-          blocksFor(count * (warps ? 32 : 1), REDUCE_THREADS), REDUCE_THREADS, p, x.floats(),
-          y.floats(), static_cast<int>(count));
+          blocksFor(count * (warps ? 32 : 1), REDUCE_THREADS), REDUCE_THREADS, p, Spaced(x),
+          Spaced(y), static_cast<int>(count));
 }
 
 inline void spreadOverSpans(const Call& call, Queue& queue, const Operand& dy, const Operand& dx,
                             const Spans& rows, const Spans& columns) {
   const int64_t count = dx.size();
   if (count == 0) return;
-  const SpanPair p{rows, columns, Divider(columns.in), Divider(rows.in)};
+  const SpanPair p{rows, columns, Divider(columns.in), Divider(rows.in), Divider(dx.shape[1])};
   enqueue(queue, spanShares, call.name, blocksFor(count, REDUCE_THREADS), REDUCE_THREADS, p,
-          dy.floats(), dx.floats(), static_cast<int>(count), gateAt(call, 1));
+          Spaced(dy), dx.floats(), static_cast<int>(count), gateAt(call, 1));
 }
 
 }  // namespace convnotes::gpu_rooms

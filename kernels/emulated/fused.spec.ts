@@ -15,7 +15,6 @@ import { law as avgPool2d } from "../../spec/ops/avg_pool2d.law.js";
 import { law as batchNorm } from "../../spec/ops/batch_norm.law.js";
 import { law as dropout } from "../../spec/ops/dropout.law.js";
 import { law as maxPool2d } from "../../spec/ops/max_pool2d.law.js";
-import { law as narrow } from "../../spec/ops/narrow.law.js";
 import type { Case, Values } from "../../spec/values.js";
 import { onEmulatedDevice } from "./library.js";
 
@@ -66,12 +65,6 @@ describe("fused kernels on the emulated device", function () {
       inputs: ({ inputs, dy }: Case) => (law.stem === "max_pool2d" ? [dy, inputs[0]] : [dy]),
       shape: ({ inputs }: Case) => inputs[0]!.shape,
     })),
-    {
-      law: narrow,
-      kernel: "narrow",
-      inputs: ({ inputs }) => [inputs[0]],
-      shape: ({ dy }) => dy!.shape,
-    },
     {
       law: add,
       kernel: "add",

@@ -142,13 +142,26 @@ describe("programs on the emulated device", function () {
     for (const halted of [[0], [2]]) assert.deepEqual(steps([], halted), plain);
   });
 
+  it("copy no part of a concatenation of GoogLeNet, and show where parts lie", () => {
+    load("always");
+    const { create, inputShape } = convnotes.modelNamed("googlenet");
+    const plan = planOf(create(), inputShape);
+    assert.equal(count(plan, "concat", "narrow", "relu_backward_input"), 0);
+    const evaluated = planOf(create().eval(), inputShape);
+    assert.equal(count(evaluated, "concat"), 0);
+    // Of nine blocks four parts each, forward and backward.
+    assert.equal(plan.buffers.filter(({ gap = 0 }) => gap > 0).length, 72);
+  });
+
   it("join what follows to what it follows", () => {
     load("always");
     const plan = planOf(branched(), [1, 28, 28]);
     // Every rectifier has a product, a sum or a batch normalisation before it.
     assert.equal(count(plan, "relu"), 0);
-    // And its gradient what gives dy; of the inception block, the part of a concatenation.
+    // And its gradient what gives dy; of the inception block, that of all parts.
     assert.equal(count(plan, "relu_backward_input"), 0);
+    // Parts are computed where they belong.
+    assert.equal(count(plan, "concat", "narrow"), 0);
     // Residual sums, forward and backward, and those of paths that meet again.
     assert.equal(count(plan, "add"), 0);
     assert.equal(count(plan, "batch_norm_backward"), 4);

@@ -23,6 +23,14 @@ const networks = {
       ...[new nn.Linear(200, 30), new nn.ReLU(), new nn.Dropout(0.6)],
       ...[new nn.Linear(30, 20), new nn.Sigmoid(), new nn.Dropout(0.4), new nn.Linear(20, 10)],
     ),
+  /** Parts that are computed where they belong. */
+  parted: () =>
+    new nn.Sequential(
+      ...[new nn.Conv2d(1, 3, 5, { stride: 4 }), new nn.ReLU()],
+      ...[new nn.Inception(3, 2, [2, 3], [1, 2], 2), new nn.MaxPool2d(2)],
+      ...[new nn.Inception(9, 1, [2, 2], [2, 3], 1), new nn.AdaptiveAvgPool2d(1)],
+      ...[new nn.Flatten(), new nn.Linear(7, 10)],
+    ),
 };
 
 /** Trains for so many steps; what is learned, and the losses. */
@@ -80,6 +88,16 @@ describe("training on the emulated device", function () {
     for (const name of ["linear", "linear_backward_input", "max_pool2d", "conv2d_backward_input"])
       assert.ok(sampler.tallies.has(name), name);
     assert.deepEqual((await train(120, {}, "dropping")).state, looked.state);
+  });
+
+  it("looks at slices, and at one activation's gradient of many parts", async () => {
+    const sampler = new Sampler({ share: 1, seed: 1, now: () => 0 });
+    const looked = await train(150, { sampler }, "parted");
+    assert.deepEqual([...sampler.unchecked], []);
+    assert.ok(!sampler.tallies.has("concat") && !sampler.tallies.has("narrow"));
+    for (const name of ["conv2d", "conv2d_backward_input", "max_pool2d_backward_input"])
+      assert.ok(sampler.tallies.has(name), name);
+    assert.deepEqual((await train(150, {}, "parted")).state, looked.state);
   });
 
   it("gives the same bits whatever runs first", async () => {

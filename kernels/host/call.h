@@ -41,6 +41,11 @@ struct Operand {
   int axes = 0;
   int64_t shape[MAX_AXES] = {};
   bool present = false;
+  /**
+   * Elements from the end of an image, which is what one place along the first axis has, to the beginning of
+   * the next. Not 0 where the tensor is a slice of a larger one.
+   */
+  int64_t gap = 0;
 
   explicit operator bool() const { return present; }
   int64_t size() const {
@@ -54,6 +59,8 @@ struct Operand {
     for (int i = from; i < to; i++) product *= shape[i];
     return product;
   }
+  /** Elements from the first up to the last. */
+  int64_t extent() const { return size() + (gap ? (shape[0] - 1) * gap : 0); }
   float* floats() const { return static_cast<float*>(data); }
   std::string show() const {
     std::string text = "[";
@@ -169,13 +176,21 @@ struct Call {
   Options options;
   Pool& pool;
 
-  /** Input `i`, which must be there, of type float32. */
-  const Operand& input(size_t i) const { return one(inputs, i, "input"); }
-  const Operand& output(size_t i) const { return one(outputs, i, "output"); }
+  /** Input `i`, which must be there, of type float32, in one piece. */
+  const Operand& input(size_t i) const { return inOnePiece(inputApart(i), "input", i); }
+  const Operand& output(size_t i) const { return inOnePiece(outputApart(i), "output", i); }
+
+  /** The same, of a kernel that knows what to do with a gap between images. */
+  const Operand& inputApart(size_t i) const { return one(inputs, i, "input"); }
+  const Operand& outputApart(size_t i) const { return one(outputs, i, "output"); }
 
   /** Input `i`, or an absent operand. */
-  const Operand& optional(size_t i) const { return maybe(inputs, i, "input"); }
-  const Operand& optionalOutput(size_t i) const { return maybe(outputs, i, "output"); }
+  const Operand& optional(size_t i) const {
+    return inOnePiece(maybe(inputs, i, "input"), "input", i);
+  }
+  const Operand& optionalOutput(size_t i) const {
+    return inOnePiece(maybe(outputs, i, "output"), "output", i);
+  }
 
   /** Refuses unless `t`, where present, has exactly this shape. */
   void want(const Operand& t, const std::vector<int64_t>& shape, const char* what) const {
@@ -207,6 +222,11 @@ struct Call {
   static const Operand& one(const std::vector<Operand>& list, size_t i, const char* kind) {
     const Operand& t = maybe(list, i, kind);
     require(t.present, std::string(kind) + " " + std::to_string(i) + " is missing");
+    return t;
+  }
+  static const Operand& inOnePiece(const Operand& t, const char* kind, size_t i) {
+    require(t.gap == 0, std::string(kind) + " " + std::to_string(i) +
+                            " is a slice, but the kernel wants images one behind another");
     return t;
   }
   static const Operand& maybe(const std::vector<Operand>& list, size_t i, const char* kind) {

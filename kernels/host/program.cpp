@@ -28,12 +28,15 @@ Program::Needs Program::check(const Description& description) {
   Needs needs;
   const auto& places = description.places;
   for (const Place& p : places) {
-    if (p.bound)
+    if (p.bound) {
+      require(!p.isSlice(), "what is bound must be bound as a whole, but " + p.what.show() +
+                                " is a slice");
       needs.bounds = std::max(needs.bounds, p.at + 1);
-    else
+    } else {
       require(p.at % 64 == 0 && p.at <= description.arenaBytes &&
-                  p.bytes() <= description.arenaBytes - p.at,
+                  p.reach() <= description.arenaBytes - p.at,
               "a place of shape " + p.what.show() + " lies outside the arena");
+    }
   }
   const auto known = [&](const std::vector<int>& list) {
     for (int i : list)
@@ -60,6 +63,8 @@ Program::Needs Program::check(const Description& description) {
 
 Program::Program(Description description)
     : description_(std::move(description)), needs_(check(description_)) {
+  for (const Place& p : description_.places)
+    require(!p.isSlice(), "a place of shape " + p.what.show() + " is a slice, but this is the host");
   static std::weak_ptr<Arena> shared;
   arena_ = shared.lock();
   if (!arena_) shared = arena_ = std::make_shared<Arena>();

@@ -17,15 +17,20 @@
 
 namespace convnotes {
 
-/** Where one value lies: at `at` bytes in the arena, or number `at` of what is bound. */
+/**
+ * Where one value lies: at `at` bytes in the arena, or number `at` of what is bound. A slice of a value in the
+ * arena begins `first` elements further on.
+ */
 struct Place {
   Operand what;
   bool bound = false;
-  size_t at = 0;
+  size_t at = 0, first = 0;
 
-  size_t bytes() const {
-    return static_cast<size_t>(what.size()) * dtypeBytes[static_cast<int>(what.dtype)];
-  }
+  size_t elementBytes() const { return dtypeBytes[static_cast<int>(what.dtype)]; }
+  size_t bytes() const { return static_cast<size_t>(what.size()) * elementBytes(); }
+  /** From `at` up to the end of the last image. */
+  size_t reach() const { return (first + static_cast<size_t>(what.extent())) * elementBytes(); }
+  bool isSlice() const { return first > 0 || what.gap > 0; }
 };
 
 class Program {
@@ -63,7 +68,7 @@ class Program {
   /** Throws: Refusal for a place outside the arena, or a number of no place. */
   static Needs check(const Description& description);
 
-  /** Throws: Refusal for what `check` refuses. */
+  /** Throws: Refusal for what `check` refuses, and for slices, which the host's kernels do not take. */
   explicit Program(Description description);
   ~Program();
 

@@ -5,10 +5,10 @@
 // same ways: a tensor that is added, an activation, an activation's gradient, dropout or its gradient.
 
 import type { Available } from "./layout.js";
-import { type Call, type Draft, lifetimes } from "./plan.js";
+import { bytesOf, type Call, type Draft, lifetimes } from "./plan.js";
 
 /** Reads of each buffer's memory, and writes. */
-function uses({ buffers, calls }: Draft) {
+export function uses({ buffers, calls }: Draft) {
   const readers = new Map<number, number[]>();
   const writers = new Map<number, number[]>();
   const note = (uses: Map<number, number[]>, b: number | null, i: number) => {
@@ -56,7 +56,6 @@ export const gpuFusions: Fusions = {
     ["max_pool2d_backward_input", 2],
     ...pools.map((kernel) => [kernel, 1] as const),
     ["dropout_backward_input", 1],
-    ["narrow", 1],
     ["add", 2],
   ]),
   addend: new Map([
@@ -213,7 +212,7 @@ export function joinMasks(draft: Draft, { mask: takes }: Fusions): Draft {
   return { ...draft, calls: calls.filter((call) => call !== null) };
 }
 
-const gates: ReadonlyMap<string, string> = new Map([
+export const gates: ReadonlyMap<string, string> = new Map([
   ["relu_backward_input", "relu"],
   ["sigmoid_backward_input", "sigmoid"],
 ]);
@@ -241,7 +240,7 @@ export function joinGates(draft: Draft, { gate: places }: Fusions): Draft {
 }
 
 /** Whether no operand is repeated. */
-const isAlike = ({ inputs, outputs }: Call, { buffers }: Draft): boolean =>
+export const isAlike = ({ inputs, outputs }: Call, { buffers }: Draft): boolean =>
   new Set([...inputs, ...outputs].map((b) => buffers[b!].shape.join())).size === 1;
 
 /**
@@ -345,12 +344,16 @@ export function writeInPlace(draft: Draft): Draft {
     const [to] = call.outputs;
     if (!elementwise.has(call.kernel) || to === null) return;
     const { bytes, storage } = draft.memories[now(to)];
+    const isAll = (b: number) => bytesOf(buffers[b].shape, buffers[b].dtype) === bytes;
     const from = call.inputs.find(
       (b): b is number =>
         b !== null &&
         storage === null &&
         lives[now(b)]?.last === i &&
-        draft.memories[now(b)].bytes === bytes,
+        draft.memories[now(b)].bytes === bytes &&
+        // A slice lies otherwise than what takes its place.
+        isAll(b) &&
+        isAll(to),
     );
     // Only a value that is made here can begin in another's place.
     if (from === undefined || now(from) === now(to) || lives[now(to)]?.first !== i) return;

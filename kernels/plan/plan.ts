@@ -25,6 +25,10 @@ export interface Buffer {
   readonly memory: number;
   readonly shape: Shape;
   readonly dtype: DType;
+  /** Of a slice: the elements before its first one. Default: 0. */
+  readonly first?: number;
+  /** Of a slice: the elements between the end of an image and the next one's beginning. Default: 0. */
+  readonly gap?: number;
 }
 
 /** One run of a kernel. */
@@ -34,7 +38,10 @@ export interface Call {
   readonly inputs: readonly (number | null)[];
   readonly outputs: readonly (number | null)[];
   readonly options: object;
-  /** The steps of the graph that it does. Options that vary are those of the one that has them. */
+  /**
+   * The steps of the graph that it does; of those that do the same for each part of a whole, the first. Options
+   * that vary are those of the one that has them.
+   */
   readonly nodes: readonly number[];
   /**
    * Where the steps after the first go on with its result, one after another: for each, where its inputs

@@ -1,8 +1,9 @@
 // # A plan to read
 //
-// One line for each call: the module, the kernel, what it reads and writes and where that lies.
+// One line for each call: the module, the kernel, what it reads and writes and where that lies, in bytes from
+// where the arena begins. Of a slice, images lie apart: there is one `every` so many bytes.
 
-import type { Graph } from "convnotes";
+import type { Graph, Shape } from "convnotes";
 import { bytesOf, lifetimes, type Plan } from "./plan.js";
 
 const size = (bytes: number): string =>
@@ -15,10 +16,13 @@ export function printed(plan: Plan, graph: Graph): string {
   const { calls, buffers, memories, offsets, arenaBytes, lowerBoundBytes } = plan;
   const nameOf = (b: number | null): string => {
     if (b === null) return "-";
-    const { memory, shape } = buffers[b];
-    const place =
-      offsets[memory] === null ? `bound ${memories[memory].storage}` : `@${offsets[memory]}`;
-    return `${place} ${shape.join("×") || "1"}`;
+    const { memory, shape, dtype, first = 0, gap = 0 } = buffers[b];
+    const sizes = (of: Shape) => of.join("×") || "1";
+    const offset = offsets[memory];
+    if (offset === null) return `bound ${memories[memory].storage} ${sizes(shape)}`;
+    if (first === 0 && gap === 0) return `@${offset} ${sizes(shape)}`;
+    const at = offset + first * bytesOf([], dtype);
+    return `@${at} ${sizes(shape)} every ${bytesOf(shape.slice(1), dtype) + bytesOf([gap], dtype)}`;
   };
   const rows = calls.map(({ kernel, nodes, inputs, outputs }) => [
     nodes.length === 0 ? "" : graph.nodes[nodes[0]].path,
@@ -35,11 +39,17 @@ export function printed(plan: Plan, graph: Graph): string {
     .filter(({ memory }) => memories[memory].storage !== null)
     .reduce((sum, { shape, dtype }) => sum + bytesOf(shape, dtype), 0);
   const pieces = lifetimes(plan).filter((life) => life !== undefined).length;
+  const named = (name: string) => graph.nodes.filter((n) => n.name === name).length;
+  const [joins, cuts] = [named("concat"), named("narrow")];
+  const copying = calls.filter(({ kernel }) => /(^|_)(concat|narrow)$/.test(kernel)).length;
   return [
     line(head),
     ...rows.map(line),
     "",
     `${graph.nodes.length} steps of the graph became ${calls.length} calls`,
+    ...(joins + cuts > 0
+      ? [`${joins} concatenations and ${cuts} cuts, of which ${copying} copy anything`]
+      : []),
     `arena: ${size(arenaBytes)} for ${pieces} pieces; at least ${size(lowerBoundBytes)} is alive at once`,
     `bound: ${size(bound)} of parameters, states, images and results`,
   ].join("\n");

@@ -18,6 +18,7 @@ import {
   writeInPlace,
 } from "./fuse.js";
 import { goesIntoBlocks, intoBlocks } from "./layout.js";
+import { gateBeforeCutting, intoSlices } from "./slices.js";
 import { intoTiles } from "./winograd.js";
 import { type Call, type Draft, draftOf, finish, type Plan, suits } from "./plan.js";
 import { printed } from "./print.js";
@@ -96,7 +97,7 @@ export function planStep(
     const summed = joinSums(joint, gpuFusions);
     // Dropout comes after an activation, and its gradient before an activation's.
     const masked = joinMasks(gateByDropped(joinActivations(summed, gpuFusions)), gpuFusions);
-    return done(joinGates(masked, gpuFusions));
+    return done(intoSlices(joinGates(gateBeforeCutting(masked), gpuFusions)));
   }
   if (rewrite === "never") return done(updateEarly(draft));
   const available = { kernels, always: rewrite === "always" };
@@ -156,11 +157,13 @@ export function compileStep(
   const program = new host.Program({
     // A buffer that nobody touches is said to lie at its start, as one number.
     arenaBytes: Math.max(plan.arenaBytes, 8),
-    places: plan.buffers.map(({ memory, shape, dtype }, b) => {
+    places: plan.buffers.map(({ memory, shape, dtype, first = 0, gap = 0 }, b) => {
       const bound = boundAt[memory];
       const offset = plan.offsets[memory] ?? 0;
       if (bound >= 0) return { dtype, shape, bound };
-      return touched.has(b) ? { dtype, shape, offset } : { dtype, shape: [], offset: 0 };
+      return touched.has(b)
+        ? { dtype, shape, offset, first, gap }
+        : { dtype, shape: [], offset: 0 };
     }),
     steps: plan.calls.map(({ kernel, inputs, outputs, options, varying }) => ({
       kernel,
