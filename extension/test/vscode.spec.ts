@@ -297,6 +297,23 @@ describe(`VS Code (${hostName})`, function () {
       await shot("typescript");
     });
 
+    it("trains a model of TypeScript", async () => {
+      await openFile("model.ts", "nn.Linear");
+      await page.locator(".codelens-decoration a", { hasText: "Train" }).last().click();
+      await panel("button.primary").waitFor({ timeout: 20_000 });
+      await panel("input[name=epochs]").fill("2");
+      await panel("button.primary").click();
+      await panel("polyline.thin").first().waitFor({ timeout: 60_000 });
+      const folder = join(workspace, "runs", "model-Small-1");
+      const { recipe } = JSON.parse(readFileSync(join(folder, "run.json"), "utf8")) as {
+        recipe: { model: string };
+      };
+      assert.match(recipe.model, /model\.ts:Small$/);
+      await panel("button").filter({ hasText: "Stop" }).click();
+      const resume = panel("button").filter({ hasText: "Resume" });
+      await resume.and(panel("button:enabled")).waitFor({ timeout: 60_000 });
+    });
+
     it("is as legible in the dark", async () => {
       const toggle = "Preferences: Toggle between Light/Dark Themes";
       await command(toggle, page.locator(".monaco-workbench.vs-dark"));
