@@ -84,6 +84,19 @@ describe("instructions of products", function () {
       for (const counts of those(kernels, packed)) has(counts, "UTMALDG");
     });
 
+  for (const program of ["cuda/probes.cu", "emulated/models.cu"])
+    it(`${program}, which asks the hardware, compiles for it`, () => {
+      const { status, stderr } = spawnSync(
+        nvcc,
+        [
+          ...["-std=c++20", "-O3", "-fmad=false", "--Werror", "all-warnings", "-arch=sm_90a"],
+          ...["-c", join("kernels", program), "-o", "/dev/null"],
+        ],
+        { encoding: "utf8" },
+      );
+      assert.equal(status, 0, stderr);
+    });
+
   it("conv2d for sm_80 multiplies by mma.sync, or in float32 if it is told to", () => {
     const { kernels, said } = compiled("conv2d", "80");
     assert.doesNotMatch(said, / [1-9]\d* bytes spill/);

@@ -190,7 +190,7 @@ multiplyTiles(GPU_GRID_CONSTANT const gpu::TensorMap mapA, GPU_GRID_CONSTANT con
 template <bool isTf32, int columns>
 GPU_KERNEL(128)
 multiplyFragments(const uint32_t* fragments, GPU_GRID_CONSTANT const gpu::TensorMap mapB, float* out) {
-  GPU_DYN_SHARED(b);
+  GPU_DYN_SHARED(tile);
   GPU_SHARED(uint64_t, landed);
   constexpr int row = isTf32 ? 64 : 32;
   const int t = threadIdx.x;
@@ -198,7 +198,7 @@ multiplyFragments(const uint32_t* fragments, GPU_GRID_CONSTANT const gpu::Tensor
     gpu::mbar_init(&landed, 1);
     gpu::mbar_init_fence();
     gpu::mbar_arrive_expect_tx(&landed, columns * row);
-    gpu::tma_load_2d(b, &mapB, 0, 0, &landed);
+    gpu::tma_load_2d(tile, &mapB, 0, 0, &landed);
   }
   __syncthreads();
   gpu::mbar_wait(&landed, 0);
@@ -207,10 +207,10 @@ multiplyFragments(const uint32_t* fragments, GPU_GRID_CONSTANT const gpu::Tensor
   for (int i = 0; i < 8; i++) a[i / 4][i % 4] = fragments[t * 8 + i];
   gpu::wgmma_arrive();
   if constexpr (isTf32) {
-    gpu::wgmma_m64k8_tf32(d, a[0], gpu::wgmma_desc(b, 16, 8 * row, 2));
-    gpu::wgmma_m64k8_tf32(d, a[1], gpu::wgmma_desc(b + 32, 16, 8 * row, 2));
+    gpu::wgmma_m64k8_tf32(d, a[0], gpu::wgmma_desc(tile, 16, 8 * row, 2));
+    gpu::wgmma_m64k8_tf32(d, a[1], gpu::wgmma_desc(tile + 32, 16, 8 * row, 2));
   } else {
-    gpu::wgmma_m64k16_bf16(d, a[0], gpu::wgmma_desc(b, 16, 8 * row, 3));
+    gpu::wgmma_m64k16_bf16(d, a[0], gpu::wgmma_desc(tile, 16, 8 * row, 3));
   }
   gpu::wgmma_commit();
   gpu::wgmma_wait<0>(d);
