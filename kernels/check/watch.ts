@@ -71,7 +71,8 @@ function callsIn(
     });
     // What the first step writes beside its result stays; in the place of that is what the last one writes.
     const last = nodes[nodes.length - 1];
-    const ids = call.outputs.map((_, k) => last.outputs[k] ?? first.outputs[k]);
+    // What is left for a later call besides is none of the graph's values.
+    const ids = call.outputs.map((_, k) => last.outputs[k] ?? first.outputs[k] ?? null);
     return [{ ...start, outputs: ids.map((id, k) => take(outputs, call.outputs, k, id)), then }];
   }
 

@@ -7,33 +7,20 @@
 // A step's program has more done in the same passes: a tensor added to y and an activation behind it
 // (epilogue.h; the tensor is input 5), and all three gradients at once.
 //
-// ## Statistics in one reading
+// ## Statistics
 //
-// Channels are cut into parts as in reduce.h: one warp = 1,024 values of a channel, 32 of them in each lane's
-// registers, or, where a channel has one value in each image, one thread = 128 values, which the first-level
-// cache still has when they are read again. A part's mean m' = Σ x / n' comes first; then, of what is at
-// hand, r = Σ (x − m') and q = Σ (x − m')². With exact sums r would be 0; with rounded ones
-//
-//     Σ (x − c) = 0 at c = m' + r/n',      Σ (x − c)² = q − r²/n',
-//
-// so c is off by rounding in deviations and not in x, however far from 0 a channel lies (Chan, Golub and
-// LeVeque 1983, their corrected two-pass algorithm). Parts are joined in float64, without cancellation:
-//
-//     n = n₁ + n₂,  d = c₂ − c₁,  c = c₁ + d·n₂/n,  S = S₁ + S₂ + d²·n₁·n₂/n.
-//
-// An error e of a part's c enters v as 2·e·d, a rounding of d; with e ≤ γ₃₇·Σ|x − c|/n' the whole stays
-// within the bound of a sum in turn, γ_n·v plus the square of the mean's error (spec/ops/batch_norm.md),
-// since 1,024 terms are added in a depth of 37.
+// Of parts (moments.h), which whoever writes x may have left (input 6), or which are found in a pass of their
+// own; the bits are the same.
 //
 // What is one number for a channel is computed in float64 by whoever finishes the sum. Then one thread = four
 // elements, or one where a plane is no multiple of four.
 //
-// Bytes: forward 12 for each element (two readings and a writing) in training and 8 in evaluation, 4 more with
-// a tensor to add; backward 20 for all gradients (dy and x twice, and a writing), by themselves 20 for dx, 8
+// Bytes: forward 12 for each element (two readings and a writing) in training, 8 in evaluation or where parts have
+// been left, 4 more with a tensor to add; backward 20 for all gradients (dy and x twice, and a writing), by themselves 20 for dx, 8
 // for dγ, 4 for dβ.
 
 #include "elementwise.h"
-#include "reduce.h"
+#include "moments.h"
 #include "rooms.h"
 
 namespace convnotes::gpu_rooms {
@@ -88,93 +75,22 @@ struct ChannelScratch {
 
 // ## Mean and variance
 
-/** Of some values: their mean, the sum of squared deviations from it, and how many they are. */
-struct Moments {
-  double mean, squares;
-  int count;
-};
+/** Memory for parts, those that are joined of many, and what channels are multiplied by. */
+struct StatisticsScratch {
+  Part* parts;
+  Moments* joined;
+  float* inverse;
 
-struct JoiningMoments {
-  using Value = Moments;
-  static constexpr Moments start{0, 0, 0};
-  __device__ __forceinline__ static Moments join(const Moments& a, const Moments& b) {
-    if (a.count == 0) return b;
-    const int count = a.count + b.count;
-    const double d = b.mean - a.mean, part = static_cast<double>(b.count) / count;
-    return {a.mean + d * part, a.squares + b.squares + d * d * part * a.count, count};
+  StatisticsScratch(Queue& queue, const Channels& s, bool training, bool left) {
+    const int64_t count = training ? partsOfChannel(s.N * s.A) : 0;
+    const size_t own = left ? 0 : s.C * count * sizeof(Part);
+    const size_t more = training ? joinMoments(s.C, count) * sizeof(Moments) : 0;
+    char* memory = static_cast<char*>(queue.scratch(own + more + s.C * sizeof(float)));
+    parts = reinterpret_cast<Part*>(memory);
+    joined = reinterpret_cast<Moments*>(memory + own);
+    inverse = reinterpret_cast<float*>(memory + own + more);
   }
 };
-
-/** Of a part whose sums about a first mean are known. */
-__device__ __forceinline__ Moments momentsOf(float mean, float residue, float squares, int count) {
-  const double r = static_cast<double>(residue) / count;
-  const double corrected = static_cast<double>(squares) - r * static_cast<double>(residue);
-  // Only rounding can make it negative; a NaN stays one.
-  return {static_cast<double>(mean) + r, corrected < 0 ? 0 : corrected, count};
-}
-
-template <class Finish>
-GPU_KERNEL(REDUCE_THREADS)
-momentsAlong(const float* x, Finish finish, Nest kept, Nest gone, int results, int count, int parts,
-             Moments* partial) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int64_t warp =
-      (int64_t{blockIdx.x} * REDUCE_THREADS + static_cast<int>(threadIdx.x)) / 32;
-  const int c = static_cast<int>(warp / parts), part = static_cast<int>(warp % parts);
-  if (c >= results) return;
-  const float* channel = x + kept.at(c).a;
-  const int begin = part * ALONG_PART, size = min(count - begin, ALONG_PART);
-  float values[ALONG_PART / 32];
-  float sum = 0;
-#pragma unroll
-  for (int k = 0; k < ALONG_PART / 32; k++) {
-    const int i = k * 32 + lane;
-    values[k] = i < size ? channel[gone.at(begin + i).a] : 0;
-    sum += values[k];
-  }
-  const float mean = joinWarp<Adding>(sum) / static_cast<float>(size);
-  float residue = 0, squares = 0;
-#pragma unroll
-  for (int k = 0; k < ALONG_PART / 32; k++) {
-    const float d = k * 32 + lane < size ? values[k] - mean : 0;
-    residue += d;
-    squares += d * d;
-  }
-  residue = joinWarp<Adding>(residue);
-  squares = joinWarp<Adding>(squares);
-  if (lane > 0) return;
-  const Moments moments = momentsOf(mean, residue, squares, size);
-  if (parts == 1)
-    finish(c, moments);
-  else
-    partial[int64_t{part} * results + c] = moments;
-}
-
-template <class Finish>
-GPU_KERNEL(REDUCE_THREADS)
-momentsAcross(const float* x, Finish finish, Nest kept, Nest gone, int results, int count, int parts,
-              Moments* partial) {
-  const int64_t thread = int64_t{blockIdx.x} * REDUCE_THREADS + static_cast<int>(threadIdx.x);
-  const int part = static_cast<int>(thread / results), c = static_cast<int>(thread % results);
-  if (part >= parts) return;
-  const float* channel = x + kept.at(c).a;
-  const int begin = part * ACROSS_PART, size = min(count - begin, ACROSS_PART);
-  float sum = 0, residue = 0, squares = 0;
-#pragma unroll 4
-  for (int i = 0; i < size; i++) sum += channel[gone.at(begin + i).a];
-  const float mean = sum / static_cast<float>(size);
-#pragma unroll 4
-  for (int i = 0; i < size; i++) {
-    const float d = channel[gone.at(begin + i).a] - mean;
-    residue += d;
-    squares += d * d;
-  }
-  const Moments moments = momentsOf(mean, residue, squares, size);
-  if (parts == 1)
-    finish(c, moments);
-  else
-    partial[int64_t{part} * results + c] = moments;
-}
 
 /** What a channel's moments are written as. */
 struct FinishMoments {
@@ -197,20 +113,6 @@ struct FinishMoments {
     follow(nextVar, runningVar, c, static_cast<double>(v) * (n / (n - 1)));
   }
 };
-
-void findMoments(const Call& call, Queue& queue, const Channels& s, const float* x,
-                 const FinishMoments& finish, Moments* partial) {
-  const Nest kept = s.kept(), gone = s.gone();
-  const int64_t results = kept.count(), count = gone.count();
-  const bool along = runsAlong(gone);
-  const int64_t parts = partsOf(count, along ? ALONG_PART : ACROSS_PART);
-  require(results * parts < int64_t{1} << 31, "there are too many channels");
-  enqueue(queue, along ? momentsAlong<FinishMoments> : momentsAcross<FinishMoments>, call.name,
-          blocksFor(results * parts * (along ? 32 : 1), REDUCE_THREADS), REDUCE_THREADS, x, finish,
-          kept, gone, static_cast<int>(results), static_cast<int>(count), static_cast<int>(parts),
-          partial);
-  reduceParts<JoiningMoments>(call, queue, results, parts, finish, partial);
-}
 
 /** Copies the statistics that evaluation uses, and makes what it multiplies by. */
 GPU_KERNEL(ELEMENT_THREADS)
@@ -380,19 +282,25 @@ void batch_norm(Call& call, Queue& queue) {
   require(training || (runningMean && runningVar), "evaluation needs running statistics");
   require(!nextMean || runningMean, "there is no running mean to follow");
   require(!nextVar || runningVar, "there is no running variance to follow");
+  const int64_t values = s.N * s.A;
+  const Part* left = partsIn(call, call.optional(6), s.C, values);
+  require(training || !left, "evaluation takes no statistics of x");
   const Epilogue then{nullptr, addend.floats(), nullptr, activationOf(call)};
   if (x.size() == 0) return;
-  const ChannelScratch<Moments> scratch(queue, s, 1);
-  float* inverse = scratch.rows;
-  if (training)
-    findMoments(call, queue, s, x.floats(),
-                {s.n(), momentum, eps, runningMean.floats(), runningVar.floats(), saveMean.floats(),
-                 saveVar.floats(), nextMean.floats(), nextVar.floats(), inverse},
-                scratch.partial);
-  else
+  const StatisticsScratch scratch(queue, s, training, left != nullptr);
+  float* inverse = scratch.inverse;
+  if (training) {
+    if (!left) findParts(call, queue, x.floats(), s.kept(), s.gone(), scratch.parts);
+    joinParts(call, queue, left ? left : scratch.parts, s.C, partsOfChannel(values),
+              FinishMoments{s.n(), momentum, eps, runningMean.floats(), runningVar.floats(),
+                            saveMean.floats(), saveVar.floats(), nextMean.floats(),
+                            nextVar.floats(), inverse},
+              scratch.joined);
+  } else {
     enqueue(queue, adoptStatistics, call.name, blocksFor(s.C, ELEMENT_THREADS), ELEMENT_THREADS,
             runningMean.floats(), runningVar.floats(), eps, saveMean.floats(), saveVar.floats(),
             inverse, static_cast<int>(s.C));
+  }
   eachElement(call, queue, s,
               Normalise{saveMean.floats(), inverse, weight.floats(), bias.floats(), then},
               x, addend ? addend : x, y);

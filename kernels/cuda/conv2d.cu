@@ -4,7 +4,8 @@
 // Backward   dx = Σ w·dy over the places that saw the pixel;  dw = Σ x·dy over all places of a tap;
 //            db = Σ dy
 //
-// and what follows y or dx (epilogue.h): inputs x, w, bias?, addend?, and dy, w, gate?, addend?.
+// and what follows y or dx (epilogue.h): inputs x, w, bias?, addend?, and dy, w, gate?, addend?. Parts of the
+// statistics of y's channels can be left as output 1 (moments.h).
 //
 // All three are matrix products that are never written out: one block = one tile of the result (tile.h,
 // with sizes, precision and order), and what would be the larger matrix is gathered from the image
@@ -29,6 +30,14 @@
 // one instruction for each 32. Pixels are copied 4 bytes at a time: neighbours in an image are
 // neighbours in shared memory, but begin anywhere. 1 × 1 convolutions of images whose area is a
 // multiple of four are plain products and copied 16 bytes at a time.
+//
+// ## Statistics
+//
+// A part of a channel's statistics is 64 pixels in turn, so each tile has whole ones: of the 64 rows that lie in
+// shared memory at a time, each after another is read by eight lanes, without conflicts where rows are 8 words
+// apart. That is some 60 instructions of a lane for 8 numbers, against 4 bytes of device memory each. Where a result
+// was no number and has been computed again, the block reads what it wrote from the second-level cache instead. Where
+// one thread has all channels of a pixel (below), nothing lies in shared memory, and y is read for them by a pass.
 //
 // ## Zeros outside the image
 //
@@ -169,6 +178,9 @@ struct Slide {
   bool fours;
   /** Whether four neighbouring pixels lie side by side, aligned, and see one tap, which is inside. */
   bool quads;
+  /** [channel][part], or null; forward only. */
+  Part* parts;
+  int partsEach;
 };
 
 /** Where a term lies: in the source from a pixel's place, in rows, in columns, and in the weights. */
@@ -340,11 +352,37 @@ struct SlideResult {
     const Target to = targetOf(s, c, m0 + m, n0 + n);
     return to.at < 0 ? Epilogue::Read{} : s.epilogue.read(to.at);
   }
-  __device__ __forceinline__ void write(int m, int n, float sum, const Epilogue::Read& read) const {
+  __device__ __forceinline__ float write(int m, int n, float sum, const Epilogue::Read& read) const {
     const Target to = targetOf(s, c, m0 + m, n0 + n);
-    if (to.at < 0) return;
-    s.to.at(to.at, to.image) = s.epilogue(sum, to.channel, read);
+    if (to.at < 0) return 0;
     again |= sum != sum;
+    return s.to.at(to.at, to.image) = s.epilogue(sum, to.channel, read);
+  }
+  __device__ __forceinline__ bool counts() const { return s.parts; }
+  /** Leaves the parts of 64 channels from `first` on, whose results are `value(m, n)`. */
+  template <class S, class Value>
+  __device__ __forceinline__ void count(int first, const Value& value) const {
+    const int thread = static_cast<int>(threadIdx.x), lane = thread % SUMS;
+#pragma unroll 1
+    for (int i = thread / SUMS; i < CHUNK * (S::N / PART); i += S::THREADS / SUMS) {
+      const int m = first + i % CHUNK, n = i / CHUNK * PART;
+      const int size = min(s.pixels - n0 - n, PART);
+      const Part part =
+          partOfLanes<2>(size, [&](int k) { return value(m, n + k * SUMS + lane); });
+      if (lane == 0 && size > 0 && m0 + m < s.results)
+        s.parts[(c.group * s.results + m0 + m) * s.partsEach + (n0 + n) / PART] = part;
+    }
+  }
+  /** The same of what the whole block has written. */
+  template <class S>
+  __device__ __forceinline__ void countWritten() const {
+    __syncthreads();
+#pragma unroll 1
+    for (int first = 0; first < S::M; first += CHUNK)
+      count<S>(first, [&](int m, int n) {
+        const Target to = targetOf(s, c, m0 + m, n0 + n);
+        return to.at < 0 ? 0.0f : s.to.at(to.at, to.image);
+      });
   }
 };
 
@@ -369,16 +407,20 @@ __device__ __forceinline__ SlideLoad<S> slideLoadOf(const Slide& s, const Class&
           column};
 }
 
+/** Computes results again that are no numbers, after which statistics are others. */
 template <class S>
-__device__ __forceinline__ void slideNansAgain(const Slide& s, const Class& c, int m0, int n0) {
+__device__ __forceinline__ void slideNansAgain(const SlideResult& result) {
+  const Slide& s = result.s;
+  if (!s.border || !(s.parts ? __syncthreads_or(result.again) : result.again)) return;
   eachOfMine<S>([&](int m, int n) {
-    const Target to = targetOf(s, c, m0 + m, n0 + n);
+    const Target to = targetOf(s, result.c, result.m0 + m, result.n0 + n);
     if (to.at < 0) return;
-    float& result = s.to.at(to.at, to.image);
-    if (result == result) return;
-    const float sum = slideAgain(s, c, m0 + m, positionOf(s, n0 + n));
-    result = s.epilogue(sum, to.channel, s.epilogue.read(to.at));
+    float& written = s.to.at(to.at, to.image);
+    if (written == written) return;
+    const float sum = slideAgain(s, result.c, result.m0 + m, positionOf(s, result.n0 + n));
+    written = s.epilogue(sum, to.channel, s.epilogue.read(to.at));
   });
+  if (s.parts) result.countWritten<S>();
 }
 
 template <class S, Precision P>
@@ -395,8 +437,9 @@ GPU_KERNEL(S::THREADS, S::BLOCKS) slideKernel(Slide s) {
   sumTile<S, P, true, false>(shared, (c.terms + STEP - 1) / STEP,
                              slideLoadOf<S>(s, c, terms, m0, n0), sums);
   bool again = false;
-  writeTile<S>(shared, sums, SlideResult{s, c, m0, n0, again});
-  if (s.border && again) slideNansAgain<S>(s, c, m0, n0);
+  const SlideResult result{s, c, m0, n0, again};
+  writeTile<S>(shared, sums, result);
+  slideNansAgain<S>(result);
 }
 
 /** The same on Hopper (warpgroup.h), with the weights of all groups and classes packed. */
@@ -417,8 +460,9 @@ warpgroupSlideKernel(GPU_GRID_CONSTANT const gpu::TensorMap packed, Slide s) {
                                    (c.terms + STEP - 1) / STEP,
                                    slideLoadOf<S>(s, c, terms, m0, n0), sums);
   bool again = false;
-  writeStreamedTile<S>(reinterpret_cast<float*>(shared), sums, SlideResult{s, c, m0, n0, again});
-  if (s.border && again) slideNansAgain<S>(s, c, m0, n0);
+  const SlideResult result{s, c, m0, n0, again};
+  writeStreamedTile<S>(reinterpret_cast<float*>(shared), sums, result);
+  slideNansAgain<S>(result);
 #endif
 }
 
@@ -456,6 +500,7 @@ void launchSlide(const Call& call, Queue& queue, const Slide& s) {
 // Shared memory: at most 64 rows of 28 words. Order: one fmaf after another, K ascending.
 
 constexpr int DIRECT_THREADS = 128, DIRECT_CHANNELS = 64;
+
 
 template <int TAPS>
 GPU_KERNEL(DIRECT_THREADS) directKernel(Slide s) {
@@ -528,6 +573,14 @@ bool goesDirectly(const Call& call, Queue& queue, const Slide& s) {
                gridAxis((s.results + DIRECT_CHANNELS - 1) / DIRECT_CHANNELS, "channels"),
                gridAxis(s.groups, "groups")),
           DIRECT_THREADS, s);
+  if (s.parts) {
+    const int64_t area = int64_t{s.height} * s.width, channels = int64_t{s.groups} * s.results;
+    Nest kept, gone;
+    kept.add(channels, area, 0);
+    gone.add(s.pixels / area, channels * area + s.to.gap, 0);
+    gone.add(area, 1, 0);
+    findParts(call, queue, s.to.data, kept, gone, s.parts);
+  }
   return true;
 }
 
@@ -557,7 +610,7 @@ void launchSlideByWarpgroups(const Call& call, Queue& queue, const Slide& s) {
 }
 
 void slide(const Call& call, Queue& queue, const Geometry& g, const Operand& source, const float* w,
-           const Operand& to, const Epilogue& epilogue, bool backward) {
+           const Operand& to, const Epilogue& epilogue, bool backward, Part* parts = nullptr) {
   const auto whole = [](int64_t x) { return static_cast<int>(x); };
   Slide s{};
   s.source = source.floats();
@@ -580,6 +633,8 @@ void slide(const Call& call, Queue& queue, const Geometry& g, const Operand& sou
   s.pixels = whole(g.N * area);
   s.byArea = Divider(area);
   s.byColumns = Divider(s.columns.results);
+  s.parts = parts;
+  s.partsEach = whole(partsOfChannel(s.pixels));
   s.border = g.rows.padding > 0 || g.columns.padding > 0 ||
              (backward && (g.taps() > 1 || s.rows.results > s.rows.source ||
                            s.columns.results > s.columns.source));
@@ -691,9 +746,10 @@ struct CorrelateResult {
 
   struct Read {};
   __device__ __forceinline__ Read read(int, int) const { return {}; }
-  __device__ __forceinline__ void write(int m, int n, float sum, Read) const {
-    s.dw[m * s.c * s.tapsDown * s.tapsAcross + n] = sum;
+  __device__ __forceinline__ float write(int m, int n, float sum, Read) const {
+    return s.dw[m * s.c * s.tapsDown * s.tapsAcross + n] = sum;
   }
+  __device__ __forceinline__ bool counts() const { return false; }
 };
 
 /** Of a result whose parts are added up only now, those that are NaN are computed again. */
@@ -846,7 +902,8 @@ void conv2d(Call& call, Queue& queue) {
   const Geometry g = geometryOf(call, x, w, y);
   call.want(bias, {g.O}, "bias");
   if (y.size() == 0) return;
-  slide(call, queue, g, x, w.floats(), y, forwardEpilogue(call, queue), false);
+  slide(call, queue, g, x, w.floats(), y, forwardEpilogue(call, queue), false,
+        partsIn(call, call.optionalOutput(1), g.O, g.N * g.rows.out * g.columns.out));
 }
 
 void conv2d_backward_input(Call& call, Queue& queue) {

@@ -1,8 +1,8 @@
 // # Linear map
 //
 // y = x·wᵀ + b;  dx = dy·w;  dw = dyᵀ·x;  db = Σ dy over the rows; and what follows y or dx
-// (epilogue.h): inputs x, w, bias?, addend?, and dy, w, gate?, addend?. All but db are the matrix
-// product of product.h, where x and dy lie along K or across it as they are stored, so nothing is
+// (epilogue.h): inputs x, w, bias?, addend?, and dy, w, gate?, addend?. Parts of the columns' statistics can be
+// left as output 1 of the first (moments.h). All but db are the matrix product of product.h, where x and dy lie along K or across it as they are stored, so nothing is
 // transposed. One block = one tile; db as in reduce.h, one thread = one part of a column.
 //
 // On Hopper x, dy or dyᵀ is packed and the weight, or x, is streamed (warpgroup.h): it is read once where
@@ -42,7 +42,8 @@ void linear(Call& call, Queue& queue) {
   const LinearSizes s = linearSizes(call, x, w, y);
   call.want(b, {s.out}, "bias");
   product<true, true>(call, queue, {x.floats(), s.in, s.rows}, {w.floats(), s.in, s.out},
-                      forwardEpilogue(call, queue), y.floats(), s.in);
+                      forwardEpilogue(call, queue), y.floats(), s.in,
+                      partsIn(call, call.optionalOutput(1), s.out, s.rows));
 }
 
 void linear_backward_input(Call& call, Queue& queue) {

@@ -4,11 +4,15 @@
 // it. One block = one tile (tile.h, with sizes, precision and order). Bytes: a once for every 64 or 128
 // columns, b once for every 64 or 128 rows, y once, and twice for every part of K where K is split. On
 // Hopper a is packed and b streamed (warpgroup.h), if b has enough columns.
+//
+// Columns as channels can leave parts of statistics (moments.h), of the 64 rows that lie in shared memory at a time:
+// one thread = one column, which it reads twice. Where K is split, y is read for them once it is there.
 
 #pragma once
 
 #include "elementwise.h"
 #include "epilogue.h"
+#include "moments.h"
 #include "warpgroup.h"
 
 namespace convnotes::gpu_rooms {
@@ -63,12 +67,20 @@ struct MatrixResult {
   float* y;
   int columns;
   Epilogue epilogue;
+  /** [column][part], or null. */
+  Part* parts;
+  int partsEach;
 
   __device__ __forceinline__ Epilogue::Read read(int m, int n) const {
     return epilogue.read(m * columns + n);
   }
-  __device__ __forceinline__ void write(int m, int n, float sum, const Epilogue::Read& read) const {
-    y[m * columns + n] = epilogue(sum, n, read);
+  __device__ __forceinline__ float write(int m, int n, float sum, const Epilogue::Read& read) const {
+    return y[m * columns + n] = epilogue(sum, n, read);
+  }
+  __device__ __forceinline__ bool counts() const { return parts; }
+  /** Leaves the part of column n that begins at row m. */
+  __device__ __forceinline__ void leave(int m, int n, const Part& part) const {
+    parts[n * partsEach + m / PART] = part;
   }
 };
 
@@ -87,13 +99,24 @@ struct TileResult {
     return partial || !has(m, n) ? decltype(result.read(0, 0)){} : result.read(m0 + m, n0 + n);
   }
   template <class Read>
-  __device__ __forceinline__ void write(int m, int n, float sum, const Read& read) const {
-    if (!has(m, n)) return;
+  __device__ __forceinline__ float write(int m, int n, float sum, const Read& read) const {
+    if (!has(m, n)) return 0;
     again |= sum != sum;
-    if (partial)
-      partial[int64_t{m0 + m} * N + n0 + n] = sum;
-    else
-      result.write(m0 + m, n0 + n, sum, read);
+    if (!partial) return result.write(m0 + m, n0 + n, sum, read);
+    partial[int64_t{m0 + m} * N + n0 + n] = sum;
+    return sum;
+  }
+  __device__ __forceinline__ bool counts() const { return !partial && result.counts(); }
+  template <class S, class Value>
+  __device__ __forceinline__ void count(int first, const Value& value) const {
+    static_assert(CHUNK == PART && S::N <= S::THREADS);
+    if constexpr (requires { result.leave(0, 0, Part{}); }) {
+      const int n = static_cast<int>(threadIdx.x);
+      if (n < S::N && has(first, n))
+        result.leave(m0 + first, n0 + n, partOfThread(min(M - m0 - first, PART), [&](int i) {
+                       return value(first + i, n);
+                     }));
+    }
   }
 };
 
@@ -116,6 +139,17 @@ matrixKernel(Factor a, Factor b, MatrixResult result, float* partial, int K, int
                                         m0, n0, M, N, again});
 }
 
+/** Adds up the parts of K, and leaves the parts of statistics of what comes, where they are wanted. */
+inline void foldMatrix(const Call& call, Queue& queue, const MatrixResult& result,
+                       const float* partial, int rows, int parts) {
+  fold(call, queue, result, partial, rows, result.columns, parts);
+  if (!result.parts) return;
+  Nest kept, gone;
+  kept.add(result.columns, 1, 0);
+  gone.add(rows, result.columns, 0);
+  findParts(call, queue, result.y, kept, gone, result.parts);
+}
+
 template <class S, bool A_ALONG, bool B_ALONG>
 void launchProduct(const Call& call, Queue& queue, const Factor& a, const Factor& b,
                    const MatrixResult& result, int64_t K) {
@@ -132,7 +166,7 @@ void launchProduct(const Call& call, Queue& queue, const Factor& a, const Factor
                      gridAxis(split.parts, "parts")),
                 S::THREADS, sharedBytesOf<S, A_ALONG, B_ALONG>, a, b, result, partial,
                 static_cast<int>(K), split.stepsEach);
-  if (partial) fold(call, queue, result, partial, a.extent, b.extent, split.parts);
+  if (partial) foldMatrix(call, queue, result, partial, a.extent, split.parts);
 }
 
 // ## By warpgroups
@@ -183,20 +217,24 @@ void launchByWarpgroups(const Call& call, Queue& queue, const Factor& a, const F
     launch(std::integral_constant<Precision, Precision::bf16>{});
   else
     launch(std::integral_constant<Precision, Precision::tf32>{});
-  if (partial) fold(call, queue, result, partial, a.extent, b.extent, split.parts);
+  if (partial) foldMatrix(call, queue, result, partial, a.extent, split.parts);
 }
 
-/** y of `a.extent` × `b.extent`; a factor that lies along K has neighbours k and k + 1 side by side. */
+/**
+ * y of `a.extent` × `b.extent`; a factor that lies along K has neighbours k and k + 1 side by side. Parts of
+ * the columns' statistics, where they are wanted.
+ */
 template <bool A_ALONG, bool B_ALONG>
 void product(const Call& call, Queue& queue, Factor a, Factor b, const Epilogue& epilogue, float* y,
-             int64_t K) {
+             int64_t K, Part* parts = nullptr) {
   if (a.extent == 0 || b.extent == 0) return;
   const auto inFours = [K](const Factor& f, bool along) {
     return aligned(f.data) && f.step % 4 == 0 && (along ? K : f.extent) % 4 == 0;
   };
   a.fours = inFours(a, A_ALONG);
   b.fours = inFours(b, B_ALONG);
-  const MatrixResult result{y, b.extent, epilogue};
+  const MatrixResult result{y, b.extent, epilogue, parts,
+                            static_cast<int>(partsOfChannel(a.extent))};
   if (goesByWarpgroups(queue, b.extent, PACKING_PAYS))
     withWarpgroupTile(a.extent, b.extent, partsOf(K), [&]<class S>() {
       launchByWarpgroups<S, A_ALONG, B_ALONG>(call, queue, a, b, result, K);

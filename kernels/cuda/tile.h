@@ -223,12 +223,15 @@ __device__ __forceinline__ void sumTile(float* shared, int steps, const Load& lo
 //
 // `put.read(m, n)` comes for four results before `put.write(m, n, sum, what was read)` for the same four, so
 // that what is read besides the sums has its latency once for four.
+//
+// Where `put.counts()`, what was written takes the place of the sums, and `put.count(first, value)` looks at the
+// 64 rows from `first` on as a whole.
 
 constexpr int CHUNK = 64, BATCH = 4;
 
 /** 64 rows of the tile, from row `first` on, that lie in shared memory in rows of ROW words. */
 template <class S, int ROW, class Put>
-__device__ __forceinline__ void writeChunk(const float* shared, int first, const Put& put) {
+__device__ __forceinline__ void writeChunk(float* shared, int first, const Put& put) {
   static_assert(S::THREADS % S::N == 0);
   constexpr int ROWS = S::THREADS / S::N;
   const int thread = static_cast<int>(threadIdx.x), n = thread % S::N;
@@ -238,9 +241,15 @@ __device__ __forceinline__ void writeChunk(const float* shared, int first, const
 #pragma unroll
     for (int i = 0; i < BATCH; i++) kept[i] = put.read(first + m + i * ROWS, n);
 #pragma unroll
-    for (int i = 0; i < BATCH; i++)
-      put.write(first + m + i * ROWS, n, shared[(m + i * ROWS) * ROW + n], kept[i]);
+    for (int i = 0; i < BATCH; i++) {
+      float* sum = shared + (m + i * ROWS) * ROW + n;
+      const float written = put.write(first + m + i * ROWS, n, *sum, kept[i]);
+      if (put.counts()) *sum = written;
+    }
   }
+  if (!put.counts()) return;
+  __syncthreads();
+  put.template count<S>(first, [&](int m, int n) { return shared[(m - first) * ROW + n]; });
 }
 
 template <class S, class Put>
@@ -267,7 +276,7 @@ __device__ __forceinline__ void writeTile(float* shared,
           }
     }
     __syncthreads();
-writeChunk<S, ROW>(shared, chunk, put);
+    writeChunk<S, ROW>(shared, chunk, put);
   }
 }
 

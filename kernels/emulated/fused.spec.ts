@@ -16,7 +16,7 @@ import { law as batchNorm } from "../../spec/ops/batch_norm.law.js";
 import { law as dropout } from "../../spec/ops/dropout.law.js";
 import { law as maxPool2d } from "../../spec/ops/max_pool2d.law.js";
 import type { Case, Values } from "../../spec/values.js";
-import { onEmulatedDevice } from "./library.js";
+import { onEmulatedDevice, runKernel as run } from "./library.js";
 
 describe("fused kernels on the emulated device", function () {
   this.timeout(120_000);
@@ -29,19 +29,6 @@ describe("fused kernels on the emulated device", function () {
 
   const onDevice = (v: Values | null): Tensor | null =>
     v && convnotes.fromData(Float32Array.from(v.data), v.shape, "emulated");
-
-  /** What kernels give, by their names alone, for outputs of those shapes. */
-  function run(
-    name: string,
-    inputs: readonly (Tensor | null)[],
-    shapes: readonly (readonly number[] | null)[],
-    options: object,
-  ): (Tensor | null)[] {
-    const outputs = shapes.map((shape) => shape && convnotes.zeros(shape, { device: "emulated" }));
-    const primitive = { name, inputs: inputs.map(() => "") } as unknown as Primitive;
-    convnotes.backendOf("emulated").run(primitive, inputs, outputs, options);
-    return outputs;
-  }
 
   const bits = (list: readonly (Tensor | null)[]) =>
     list.map((t) => t && Array.from(t.data, Number));

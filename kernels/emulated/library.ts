@@ -3,6 +3,7 @@
 // Builds the kernels as they are now, and has the suite that asks for it compute with them.
 
 import * as convnotes from "convnotes";
+import type { Primitive, Tensor } from "convnotes";
 import { loadKernels } from "../backend.js";
 import { restoreKernels } from "../check/guarded.js";
 import { buildEmulated } from "./build.js";
@@ -29,4 +30,17 @@ export function onEmulatedDevice(changes: () => object = () => ({})): void {
     else process.env.CONVNOTES_EMULATED = known;
     restoreKernels();
   });
+}
+
+/** What a kernel gives, by its name alone, for outputs of those shapes. */
+export function runKernel(
+  name: string,
+  inputs: readonly (Tensor | null)[],
+  shapes: readonly (readonly number[] | null)[],
+  options: object,
+): (Tensor | null)[] {
+  const outputs = shapes.map((shape) => shape && convnotes.zeros(shape, { device: "emulated" }));
+  const primitive = { name, inputs: inputs.map(() => "") } as unknown as Primitive;
+  convnotes.backendOf("emulated").run(primitive, inputs, outputs, options);
+  return outputs;
 }

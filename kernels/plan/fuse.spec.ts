@@ -47,6 +47,59 @@ describe("fusions for GPUs", () => {
     });
   }
 
+  // Batch normalisations behind convolutions, linear layers and, of lenet_bn, both.
+  for (const name of ["lenet_bn", "resnet"])
+    it(`leave no reading of x for statistics in ${name}`, () => {
+      const { calls, buffers } = planOfModel(name, true);
+      const norms = calls.filter(({ kernel }) => kernel === "batch_norm");
+      assert.ok(norms.length > 0);
+      for (const { inputs } of norms) {
+        const [x, parts] = [inputs[0]!, inputs[6]!];
+        const writer = calls.find(({ outputs }) => outputs[1] === parts);
+        assert.equal(writer?.outputs[0], x);
+        const [N, C, ...area] = buffers[x].shape;
+        const values = area.reduce((product, d) => product * d, N);
+        assert.deepEqual(buffers[parts].shape, [C, Math.ceil(values / 64), 4]);
+      }
+      const evaluated = planOfModel(name, false).calls;
+      assert.ok(evaluated.every(({ inputs, outputs }) => inputs.length < 7 && outputs.length < 6));
+      assert.ok(
+        evaluated.every(({ kernel, outputs }) => kernel === "batch_norm" || outputs.length === 1),
+      );
+    });
+
+  it("leave a statistics' pass where nobody could leave parts", () => {
+    const norms = (f: (x: Tensor) => Tensor) => {
+      const plan = planOf(() => {
+        const x = convnotes.zeros([2, 3, 4, 5], { requiresGrad: true });
+        const w = convnotes.zeros([3, 3, 1, 1]);
+        const { graph, result } = convnotes.trace(() => [
+          convnotes.batchNorm(f(convnotes.conv2d(x, w, null, {})), ...nothing, { training: true }),
+        ]);
+        return { graph, inputs: [], outputs: result };
+      });
+      return plan.calls.filter(({ kernel }) => kernel === "batch_norm");
+    };
+    const nothing = [null, null, null, null] as const;
+    const left = (f: (x: Tensor) => Tensor) => norms(f).map(({ inputs }) => inputs.length === 7);
+    assert.deepEqual(
+      left((x) => x),
+      [true],
+    );
+    assert.deepEqual(
+      left((x) => convnotes.relu(x)),
+      [true],
+    );
+    assert.deepEqual(
+      left((x) => convnotes.concat([x, x], { dim: 1 })),
+      [false],
+    );
+    assert.deepEqual(
+      left((x) => convnotes.sigmoid(convnotes.add(x, convnotes.relu(x)))),
+      [false],
+    );
+  });
+
   /** A linear layer, `f`, and another linear layer, with gradients. */
   const between = (f: (x: Tensor) => Tensor) =>
     planOf(() => {

@@ -33,6 +33,8 @@ export interface Fusions {
   readonly addend: ReadonlyMap<string, number>;
   /** Those that can drop elements: after an activation, or before an activation's gradient. */
   readonly mask: ReadonlySet<string>;
+  /** Those that can leave parts of what they write's statistics, as output 1. */
+  readonly statistics: ReadonlySet<string>;
 }
 
 const pools = ["avg_pool2d_backward_input", "adaptive_avg_pool2d_backward_input"];
@@ -46,6 +48,7 @@ export const hostFusions: Fusions = {
   ]),
   addend: new Map(),
   mask: new Set(),
+  statistics: new Set(),
 };
 
 export const gpuFusions: Fusions = {
@@ -69,6 +72,7 @@ export const gpuFusions: Fusions = {
     ...["conv2d", "linear", "max_pool2d"],
     ...["conv2d_backward_input", "linear_backward_input"],
   ]),
+  statistics: new Set(["conv2d", "linear"]),
 };
 
 /** Kernels that only programs for GPUs run. */
@@ -210,6 +214,48 @@ export function joinMasks(draft: Draft, { mask: takes }: Fusions): Draft {
     calls[i] = null;
   });
   return { ...draft, calls: calls.filter((call) => call !== null) };
+}
+
+/** Values of a channel that make one part of its statistics, and numbers that are left of it (cuda/moments.h). */
+const PART = 64;
+const NUMBERS_OF_PART = 4;
+/** Where a batch normalisation takes the parts. */
+const PARTS_PLACE = 6;
+
+/**
+ * A batch normalisation in training takes its statistics from parts that whoever writes its input leaves, instead
+ * of reading that once more.
+ */
+export function joinStatistics(draft: Draft, { statistics: leaves }: Fusions): Draft {
+  const { writers } = uses(draft);
+  const memories = [...draft.memories];
+  const buffers = [...draft.buffers];
+  const calls = [...draft.calls];
+  draft.calls.forEach((call, i) => {
+    if (call.kernel !== "batch_norm" || !("training" in call.options && call.options.training))
+      return;
+    const x = call.inputs[0]!;
+    const { memory, shape } = buffers[x];
+    const written = writers.get(memory) ?? [];
+    const writer = written.length === 1 ? calls[written[0]] : undefined;
+    if (!writer || !leaves.has(writer.kernel) || writer.outputs[0] !== x) return;
+    // Channels of a linear layer lie along the last axis.
+    if (writer.kernel === "linear" && shape.length !== 2) return;
+    const [, channels] = shape;
+    const values = shape.reduce((product, d) => product * d, 1) / channels;
+    const size = [channels, Math.ceil(values / PART), NUMBERS_OF_PART];
+    let parts = writer.outputs[1] ?? null;
+    if (parts === null) {
+      const bytes = bytesOf(size, "float32");
+      const place = memories.push({ bytes, storage: null }) - 1;
+      parts = buffers.push({ memory: place, shape: size, dtype: "float32" }) - 1;
+      calls[written[0]] = { ...writer, outputs: [x, parts] };
+    }
+    const inputs = [...calls[i].inputs];
+    while (inputs.length < PARTS_PLACE) inputs.push(null);
+    calls[i] = { ...calls[i], inputs: [...inputs, parts] };
+  });
+  return { ...draft, memories, buffers, calls };
 }
 
 export const gates: ReadonlyMap<string, string> = new Map([

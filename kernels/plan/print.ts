@@ -4,6 +4,7 @@
 // where the arena begins. Of a slice, images lie apart: there is one `every` so many bytes.
 
 import type { Graph, Shape } from "convnotes";
+import { gpuFusions } from "./fuse.js";
 import { bytesOf, lifetimes, type Plan } from "./plan.js";
 
 const size = (bytes: number): string =>
@@ -24,12 +25,16 @@ export function printed(plan: Plan, graph: Graph): string {
     const at = offset + first * bytesOf([], dtype);
     return `@${at} ${sizes(shape)} every ${bytesOf(shape.slice(1), dtype) + bytesOf([gap], dtype)}`;
   };
-  const rows = calls.map(({ kernel, nodes, inputs, outputs }) => [
-    nodes.length === 0 ? "" : graph.nodes[nodes[0]].path,
-    nodes.length < 2 ? kernel : `${kernel} (${nodes.map((i) => graph.nodes[i].name).join(" + ")})`,
-    inputs.map(nameOf).join(", "),
-    outputs.map(nameOf).join(", "),
-  ]);
+  const rows = calls.map(({ kernel, nodes, inputs, outputs }) => {
+    const steps = nodes.map((i) => graph.nodes[i].name);
+    if (gpuFusions.statistics.has(kernel) && outputs.length > 1) steps.push("statistics");
+    return [
+      nodes.length === 0 ? "" : graph.nodes[nodes[0]].path,
+      steps.length < 2 ? kernel : `${kernel} (${steps.join(" + ")})`,
+      inputs.map(nameOf).join(", "),
+      outputs.map(nameOf).join(", "),
+    ];
+  });
   const head = ["module", "kernel", "reads", "writes"];
   const widths = [0, 1, 2].map((k) => Math.max(...[head, ...rows].map((r) => r[k].length)));
   const line = (row: readonly string[]) =>

@@ -12,6 +12,7 @@ import {
   joinBatchNormGradients,
   joinGates,
   joinMasks,
+  joinStatistics,
   joinSums,
   thinLinear,
   updateEarly,
@@ -97,7 +98,8 @@ export function planStep(
     const summed = joinSums(joint, gpuFusions);
     // Dropout comes after an activation, and its gradient before an activation's.
     const masked = joinMasks(gateByDropped(joinActivations(summed, gpuFusions)), gpuFusions);
-    return done(intoSlices(joinGates(gateBeforeCutting(masked), gpuFusions)));
+    const gated = joinGates(gateBeforeCutting(masked), gpuFusions);
+    return done(intoSlices(joinStatistics(gated, gpuFusions)));
   }
   if (rewrite === "never") return done(updateEarly(draft));
   const available = { kernels, always: rewrite === "always" };
