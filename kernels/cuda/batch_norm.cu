@@ -16,8 +16,8 @@
 // elements, or one where a plane is no multiple of four.
 //
 // Bytes: forward 12 for each element (two readings and a writing) in training, 8 in evaluation or where parts have
-// been left, 4 more with a tensor to add; backward 20 for all gradients (dy and x twice, and a writing), by themselves 20 for dx, 8
-// for dγ, 4 for dβ.
+// been left, 4 more with a tensor to add; backward 20 for all gradients (dy and x twice, and a writing), by
+// themselves 20 for dx, 8 for dγ, 4 for dβ.
 
 #include "elementwise.h"
 #include "moments.h"

@@ -33,11 +33,12 @@
 //
 // ## Statistics
 //
-// A part of a channel's statistics is 64 pixels in turn, so each tile has whole ones: of the 64 rows that lie in
-// shared memory at a time, each after another is read by eight lanes, without conflicts where rows are 8 words
-// apart. That is some 60 instructions of a lane for 8 numbers, against 4 bytes of device memory each. Where a result
-// was no number and has been computed again, the block reads what it wrote from the second-level cache instead. Where
-// one thread has all channels of a pixel (below), nothing lies in shared memory, and y is read for them by a pass.
+// A part of a channel's statistics is 64 pixels in turn, so each tile has whole ones. Of the 64 rows that lie in
+// shared memory at a time a warp reads four, each by eight lanes, twice: rows of N + 8 words without conflicts, those
+// of N + 4 (warpgroup.h) in two turns. Two numbers at a time, since registers are what is short: sixteen reads for
+// eight numbers, against a pass that reads 4 bytes of device memory for each. Where a result was no number and has been
+// computed again, the block reads what it wrote from the second-level cache instead. Where one thread has all
+// channels of a pixel (below), nothing lies in shared memory, and y is read for them by a pass.
 //
 // ## Zeros outside the image
 //
@@ -407,7 +408,7 @@ __device__ __forceinline__ SlideLoad<S> slideLoadOf(const Slide& s, const Class&
           column};
 }
 
-/** Computes results again that are no numbers, after which statistics are others. */
+/** Computes results again that are no numbers, and counts anew where one was. */
 template <class S>
 __device__ __forceinline__ void slideNansAgain(const SlideResult& result) {
   const Slide& s = result.s;
@@ -500,7 +501,6 @@ void launchSlide(const Call& call, Queue& queue, const Slide& s) {
 // Shared memory: at most 64 rows of 28 words. Order: one fmaf after another, K ascending.
 
 constexpr int DIRECT_THREADS = 128, DIRECT_CHANNELS = 64;
-
 
 template <int TAPS>
 GPU_KERNEL(DIRECT_THREADS) directKernel(Slide s) {

@@ -1,9 +1,10 @@
 // # Linear map
 //
 // y = x·wᵀ + b;  dx = dy·w;  dw = dyᵀ·x;  db = Σ dy over the rows; and what follows y or dx
-// (epilogue.h): inputs x, w, bias?, addend?, and dy, w, gate?, addend?. Parts of the columns' statistics can be
-// left as output 1 of the first (moments.h). All but db are the matrix product of product.h, where x and dy lie along K or across it as they are stored, so nothing is
-// transposed. One block = one tile; db as in reduce.h, one thread = one part of a column.
+// (epilogue.h): inputs x, w, bias?, addend?, and dy, w, gate?, addend?. Parts of the statistics of y's columns
+// can be left as output 1 (moments.h). All but db are the matrix product of product.h, where x and dy lie along
+// K or across it as they are stored, so nothing is transposed. One block = one tile; db as in reduce.h, one thread
+// = one part of a column.
 //
 // On Hopper x, dy or dyᵀ is packed and the weight, or x, is streamed (warpgroup.h): it is read once where
 // mma.sync would read it, and packing adds 2/out or 2/in of the weight's bytes for each row.

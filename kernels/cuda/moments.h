@@ -27,8 +27,8 @@
 //
 // ## Who leaves parts
 //
-// Four numbers for each: m', r, q, n'. Whoever writes a result can leave its parts while the values are at hand
-// (conv2d.cu, linear.cu): 16 bytes for 64 values. What nobody has left is found in a pass over the input: one
+// Four numbers for each: m', r, q, n', 16 bytes for 256. Whoever writes a result can leave its parts while the
+// values are at hand (conv2d.cu, linear.cu), as they are written, and as they are after all repairs. What nobody has left is found in a pass over the input: one
 // warp = 16 parts of a channel, 32 values in each lane's registers; or, where a channel has one value in each
 // image, one thread = one part, which the first-level cache still has when it is read again.
 
