@@ -140,7 +140,7 @@ function histogram({ histogram: counts, min, max }: LayerOutputs): HTMLElement {
 
 const SAMPLES = 10;
 
-function chooser(outputs: NetworkOutputs, words: OutputsWords): HTMLElement {
+function chooser(outputs: NetworkOutputs<string>, words: OutputsWords): HTMLElement {
   const buttons = Array.from({ length: SAMPLES }, (_, i) => {
     const button = element("button", { class: "sample" }, String(i + 1));
     button.addEventListener("click", () => say({ kind: "image", image: i }));
