@@ -48,9 +48,12 @@ struct Written {
 
   struct Read {};
   __device__ __forceinline__ Read read(int, int) const { return {}; }
-  __device__ __forceinline__ void write(int m, int n, float sum, Read) const {
-    y[m * S::N + n] = sum;
+  __device__ __forceinline__ float write(int m, int n, float sum, Read) const {
+    return y[m * S::N + n] = sum;
   }
+  __device__ __forceinline__ bool counts() const { return false; }
+  template <class Tile, class Value>
+  __device__ __forceinline__ void count(int, const Value&) const {}
 };
 
 /** Runs `launch(a, b, scratch, y)`; what was said, or `wrong result`. */
