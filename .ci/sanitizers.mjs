@@ -26,7 +26,8 @@ function runtimes(...names) {
   });
 }
 
-function run(what, command, args, env = {}) {
+/** `lives`: how often a crash may be tried again. What a sanitizer finds, it says and ends with a status. */
+function run(what, command, args, env = {}, lives = 0) {
   const started = performance.now();
   console.log(`${what} …`);
   const { status, signal } = spawnSync(command, args, {
@@ -34,6 +35,10 @@ function run(what, command, args, env = {}) {
     stdio: "inherit",
     env: { ...process.env, ...env },
   });
+  if (signal === "SIGSEGV" && lives > 0) {
+    console.log(`crashed ${what}, without a finding; once more`);
+    return run(what, command, args, env, lives - 1);
+  }
   if (status !== 0) {
     console.log(`FAILED ${what} (${signal ?? `status ${status}`})`);
     process.exit(1);
@@ -52,6 +57,7 @@ const sanitizers = {
     knocks: "5000",
     tests: [["kernels/check/laws.spec.ts", "kernels/plan/laws.spec.ts"], networks],
     start: [],
+    lives: 0,
   },
   thread: {
     preload: () => runtimes("libtsan", "libstdc++"),
@@ -61,11 +67,15 @@ const sanitizers = {
     // Layouts of address spaces are drawn so widely that ThreadSanitizer's may not fit in; where
     // that cannot be switched off, it may be lucky.
     start: spawnSync("setarch", ["-R", "true"]).status === 0 ? ["setarch", "-R"] : [],
+    // Node under ThreadSanitizer itself crashes now and then, one time in seven where it was counted, on calls
+    // that the address sanitizer and no sanitizer pass every time.
+    lives: 4,
   },
 };
 
 setUp({ tools: true });
-for (const [name, { preload, options, knocks, tests, start }] of Object.entries(sanitizers)) {
+for (const [name, kind] of Object.entries(sanitizers)) {
+  const { preload, options, knocks, tests, start, lives } = kind;
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   const build = [join(kernels, "addon", "build.mjs"), "--strict", `--sanitize=${name}`];
   run(`building with ${name} checks`, process.execPath, build);
@@ -76,9 +86,9 @@ for (const [name, { preload, options, knocks, tests, start }] of Object.entries(
     LD_PRELOAD: preload().join(":"),
   };
   const [command, ...args] = [...start, process.execPath, "--import=tsx"];
-  run(`knocking, ${name}`, command, [...args, "kernels/check/door.run.ts", knocks], env);
+  run(`knocking, ${name}`, command, [...args, "kernels/check/door.run.ts", knocks], env, lives);
   const mocha = join(root, "node_modules", "mocha", "bin", "mocha.js");
   const quiet = ["--no-config", "--import=tsx", "--reporter=dot", "--timeout=600000"];
   for (const files of tests)
-    run(`tests, ${name}`, command, [...args, mocha, ...quiet, ...files], env);
+    run(`tests, ${name}`, command, [...args, mocha, ...quiet, ...files], env, lives);
 }
