@@ -72,6 +72,12 @@ describe("site", function () {
     (server as Server | undefined)?.close();
   });
 
+  /** A page as its reader has it: loaded, and run by its scripts, which give buttons their names. */
+  async function settle(page: Page, path: string): Promise<void> {
+    await page.goto(`${address}/${path}`, { waitUntil: "networkidle" });
+    await page.waitForFunction(() => "__vue_app__" in document.getElementById("app")!);
+  }
+
   async function open(path: string, problems: string[] = []): Promise<Page> {
     const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
     page.on("pageerror", (error) => problems.push(`${path}: ${error.message}`));
@@ -80,7 +86,7 @@ describe("site", function () {
         problems.push(`${path}: ${message.text()}`);
     });
     page.on("requestfailed", (request) => problems.push(`${path}: ${request.url()} failed`));
-    await page.goto(`${address}/${path}`, { waitUntil: "networkidle" });
+    await settle(page, path);
     return page;
   }
 
@@ -119,7 +125,7 @@ describe("site", function () {
       for (const colorScheme of ["light", "dark"] as const) {
         const context = await browser.newContext({ colorScheme });
         const page = await context.newPage();
-        await page.goto(`${address}/${path}`, { waitUntil: "networkidle" });
+        await settle(page, path);
         const { violations } = await new AxeBuilder({ page }).analyze();
         for (const v of violations)
           if (v.impact === "serious" || v.impact === "critical")
@@ -184,9 +190,7 @@ describe("site", function () {
 
   it("reads on a phone without scrolling sideways", async () => {
     const page = await browser.newPage({ viewport: { width: 390, height: 844 } });
-    await page.goto(`${address}/zh/chapters/02-from-mlp-to-convolution.html`, {
-      waitUntil: "networkidle",
-    });
+    await settle(page, "zh/chapters/02-from-mlp-to-convolution.html");
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= 390, `the page is ${width} pixels wide`);
     await page.close();
