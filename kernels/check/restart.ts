@@ -106,19 +106,34 @@ function boundsOf(call: Happened, tiled: boolean): ArrayLike<number> {
   return law.bound(c, float32)[0] ?? new Float64Array(output.size);
 }
 
-/** `M X Mᵀ` of a square matrix of `width`, row by row. */
-function transformed(m: Tiles["ofTaps"], x: ArrayLike<number>, width: number): number[] {
-  const dot = (f: readonly number[], at: (i: number) => number) =>
-    f.reduce((sum, weight, i) => (weight === 0 ? sum : sum + weight * at(i)), 0);
-  const half = m.map((f) =>
-    Array.from({ length: width }, (_, j) => dot(f, (i) => x[i * width + j])),
-  );
-  return half.flatMap((row) => m.map((f) => dot(f, (j) => row[j])));
+/**
+ * `M X Mᵀ` of square matrices of `width`: their entries row by row, each for all `lanes` in a row of its own.
+ */
+function transformed(
+  m: Tiles["ofTaps"],
+  x: Float64Array,
+  width: number,
+  lanes: number,
+): Float64Array {
+  // Along one axis, the other follows: each entry becomes as many as `m` has rows.
+  const along = (values: Float64Array, outer: number, inner: number) => {
+    const result = new Float64Array(outer * m.length * inner);
+    for (let o = 0; o < outer; o++)
+      m.forEach((weights, r) => {
+        weights.forEach((weight, i) => {
+          if (weight === 0) return;
+          const [from, to] = [(o * width + i) * inner, (o * m.length + r) * inner];
+          for (let k = 0; k < inner; k++) result[to + k] += weight * values[from + k];
+        });
+      });
+    return result;
+  };
+  return along(along(x, 1, width * lanes), m.length, lanes);
 }
 
 /**
  * The law's bound by tiles for magnitudes `x`, `w` and `b`: what the tiles compute, on magnitudes.
- * The law goes from result to result; here all results of a part are one matrix product.
+ * The law goes from result to result; here a part's results for all channels are one product of a matrix.
  */
 export function tiledBounds(
   x: Tensor,
@@ -132,51 +147,54 @@ export function tiledBounds(
   const [above, before] = typeof padding === "number" ? [padding, padding] : padding;
   const [H, W] = [height + 2 * above - K + 1, width + 2 * before - K + 1];
   const tiles = tilings.find(({ taps }) => taps === K)!;
-  const parts = tiles.ofTaps.length ** 2;
+  const side = tiles.ofTaps.length;
+  const parts = side ** 2;
   const factor = gamma(tileDepth(tiles, C, b !== null, float32), float32);
-  const numbers = (t: Tensor) => Float64Array.from(t.data as Float32Array);
-  const [pixels, taps] = [numbers(x), numbers(w)];
+  const pixels = Float64Array.from(x.data as Float32Array);
 
-  const ofTaps = Array.from({ length: parts }, () => new Float64Array(O * C));
-  for (let k = 0; k < O * C; k++)
-    transformed(tiles.ofTaps, taps.subarray(k * K * K), K).forEach((v, p) => (ofTaps[p][k] = v));
+  // Of all pairs of channels at once, input channels first.
+  const taps = new Float64Array(K * K * C * O);
+  for (let o = 0; o < O; o++)
+    for (let q = 0; q < C; q++)
+      for (let k = 0; k < K * K; k++)
+        taps[(k * C + q) * O + o] = Number(w.data[(o * C + q) * K * K + k]);
+  const ofTaps = transformed(tiles.ofTaps, taps, K, C * O);
 
   // What underflows: no entry of |Aᵀ| or |Bᵀ| is above one, and no row of |Bᵀ| has more than two.
   const largest = pixels.reduce((most, v) => Math.max(most, v), 0);
   const underflow = 2 * parts * C * (12 * largest + 1) * float32.tiny;
   const bounds = new Float64Array(N * O * H * W);
-  const side = K + 1;
-  const patch = new Float64Array(side * side);
-  const ofPixels = Array.from({ length: parts }, () => new Float64Array(C));
-  const products = new Float64Array(parts);
+  const patch = new Float64Array(side * side * C);
+  const products = new Float64Array(parts * O);
   for (let n = 0; n < N; n++)
     for (let top = 0; top < H; top += 2)
       for (let left = 0; left < W; left += 2) {
-        for (let q = 0; q < C; q++) {
-          for (let i = 0; i < side; i++)
-            for (let j = 0; j < side; j++) {
-              const [row, column] = [top + i - above, left + j - before];
-              const inside = row >= 0 && row < height && column >= 0 && column < width;
-              patch[i * side + j] = inside
+        for (let i = 0; i < side; i++)
+          for (let j = 0; j < side; j++) {
+            const [row, column] = [top + i - above, left + j - before];
+            const inside = row >= 0 && row < height && column >= 0 && column < width;
+            for (let q = 0; q < C; q++)
+              patch[(i * side + j) * C + q] = inside
                 ? pixels[((n * C + q) * height + row) * width + column]
                 : 0;
-            }
-          transformed(tiles.ofPixels, patch, side).forEach((v, p) => (ofPixels[p][q] = v));
-        }
-        for (let o = 0; o < O; o++) {
-          for (let p = 0; p < parts; p++) {
-            const [u, v] = [ofTaps[p], ofPixels[p]];
-            let sum = 0;
-            for (let q = 0; q < C; q++) sum += u[o * C + q] * v[q];
-            products[p] = sum;
           }
-          const sizes = transformed(tiles.toResults, products, tiles.ofTaps.length);
-          const bias = b ? Number(b.data[o]) : 0;
-          for (let i = top; i < Math.min(top + 2, H); i++)
-            for (let j = left; j < Math.min(left + 2, W); j++)
-              bounds[((n * O + o) * H + i) * W + j] =
-                factor * (sizes[2 * (i - top) + j - left] + bias) + underflow;
-        }
+        const ofPixels = transformed(tiles.ofPixels, patch, side, C);
+        products.fill(0);
+        for (let p = 0; p < parts; p++)
+          for (let q = 0; q < C; q++) {
+            const pixel = ofPixels[p * C + q];
+            if (pixel === 0) continue;
+            const [from, to] = [(p * C + q) * O, p * O];
+            for (let o = 0; o < O; o++) products[to + o] += pixel * ofTaps[from + o];
+          }
+        const sizes = transformed(tiles.toResults, products, side, O);
+        for (let i = top; i < Math.min(top + 2, H); i++)
+          for (let j = left; j < Math.min(left + 2, W); j++)
+            for (let o = 0; o < O; o++) {
+              const size = sizes[(2 * (i - top) + j - left) * O + o];
+              const bias = b ? Number(b.data[o]) : 0;
+              bounds[((n * O + o) * H + i) * W + j] = factor * (size + bias) + underflow;
+            }
       }
   return bounds;
 }

@@ -142,7 +142,8 @@ const meanOf = (terms: readonly number[]) => sum(terms) / terms.length;
 /** The elements of channel `c` of something that has the input's shape. */
 const channel = ({ shape, data }: Values, c: number): number[] => {
   const step = shape.slice(2).reduce((product, d) => product * d, 1);
-  return data.filter((_, i) => Math.floor(i / step) % shape[1] === c);
+  const first = Array.from({ length: shape[0] }, (_, n) => (n * shape[1] + c) * step);
+  return first.flatMap((i) => data.slice(i, i + step));
 };
 
 /** For each element of the input's shape, its channel. */
