@@ -125,7 +125,7 @@ describe("language server", function () {
       const head = lenet.replace("nn.Flatten()", "timm.pool()");
       await chinese.open(open, `import timm\n${head}`);
       const text = await chinese.hover(open, 11, 8);
-      assert.match(text, /未知: `不支持分析 timm 包`/);
+      assert.match(text, /未知: 不支持分析 timm 包/);
     } finally {
       await chinese.end();
     }
@@ -310,6 +310,21 @@ describe("language server", function () {
     }
   });
 
+  it("shows a file's name as it is, whatever Markdown would make of it", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "convnotes-names-"));
+    try {
+      const uri = pathToFileURL(join(folder, "[x](y)_*<b>.py")).href;
+      const state = new LeNet().stateDict();
+      writeFileSync(join(folder, "[x](y)_*<b>.pth"), encodeTorch(new Map(state)));
+      await editor.open(uri, lenet);
+      await outputs(uri);
+      const text = await editor.hover(uri, 5, 10);
+      assert.ok(text.includes("· \\[x\\](y)\\_\\*\\<b\\>.pth"), text);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it("says why there is no output", async () => {
     const uri = "file:///models/huge.py";
     const huge = "from torch import nn\nnet = nn.Sequential(nn.Conv2d(64, 4096, 7, padding=3))\n";
@@ -317,7 +332,7 @@ describe("language server", function () {
     const { outputs: found } = await outputs(uri);
     assert.ok("unavailable" in found);
     assert.match(found.unavailable, /take too long/);
-    assert.match(await editor.hover(uri, 2, 25), /no output: `\d+ multiply-adds take too long/);
+    assert.match(await editor.hover(uri, 2, 25), /no output: \d+ multiply-adds take too long/);
   });
 
   it("gives the newest text its outputs when several are asked for at once", async () => {

@@ -112,8 +112,12 @@ export function inputText({ input }: Network, language: Language): string {
   return `${t.input} ${shapeText(input.shape)} (${t.sources[input.source]}${interval})`;
 }
 
-/** What foreign text may not do in Markdown. */
+/** Code, in which nothing is Markdown. */
 const literal = (text: string): string => `\`${text.replaceAll("`", "ʼ").replaceAll("\n", " ")}\``;
+
+/** Words in which something foreign may stand, a file's name or a piece of source, and nothing is Markdown. */
+const plain = (text: string): string =>
+  text.replaceAll("\n", " ").replace(/[\\`*_[\]<>&~|]/g, "\\$&");
 
 /** What the pointer is on: its path, and what PyTorch prints. */
 export const layerTitle = (call: LayerCall): string =>
@@ -142,7 +146,7 @@ export function layerMarkdown(call: LayerCall, language: Language): string {
     ...rows.map(([name, value]) => `| ${name} | ${value.replaceAll("|", "\\|")} |`),
   ];
   if (call.unknown !== undefined)
-    lines.push("", `${t.unknown}: ${literal(inLanguage(call.unknown, language))}`);
+    lines.push("", `${t.unknown}: ${plain(inLanguage(call.unknown, language))}`);
   return lines.join("\n");
 }
 
@@ -231,7 +235,7 @@ export function outputMarkdown(
   const t = words[language];
   if (outputs === null) return `_${t.computing}_`;
   if ("unavailable" in outputs)
-    return `_${t.noOutput}: ${literal(inLanguage(outputs.unavailable, language))}_`;
+    return `${t.noOutput}: ${plain(inLanguage(outputs.unavailable, language))}`;
   const layer = outputs.layers.find((l) => l.call === call);
   if (layer === undefined) return "";
   const { picture, mean, std, min, max, zeros, notFinite, histogram } = layer;
@@ -250,7 +254,7 @@ export function outputMarkdown(
     "",
     `\`${number(min)} ${bars(histogram)} ${number(max)}\``,
     "",
-    `_${inLanguage(outputs.image, language)} · ${literal(inLanguage(outputs.weights, language))}_`,
-    ...(outputs.refused ? ["", `_${literal(inLanguage(outputs.refused, language))}_`] : []),
+    [outputs.image, outputs.weights].map((of) => plain(inLanguage(of, language))).join(" · "),
+    ...(outputs.refused ? ["", plain(inLanguage(outputs.refused, language))] : []),
   ].join("\n");
 }
