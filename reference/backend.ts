@@ -124,6 +124,15 @@ export interface MemoryNeeds {
   readonly totalBytes: number;
 }
 
+/** A call of a program. */
+export interface ProgramCall {
+  readonly kernel: string;
+  /** The steps of the graph that it does. */
+  readonly nodes: readonly number[];
+  /** What its operands hold: the least that it has to move. Units: bytes. */
+  readonly bytes: number;
+}
+
 /** A step that runs as a whole. */
 export interface Program {
   /**
@@ -140,8 +149,8 @@ export interface Program {
   ): boolean;
   /** How it was planned, as data; `String(program)` says it to people. */
   readonly plan: object;
-  /** What it calls, in turn, and the steps of the graph that each call does. */
-  readonly calls: readonly { readonly kernel: string; readonly nodes: readonly number[] }[];
+  /** What it calls, in turn. */
+  readonly calls: readonly ProgramCall[];
   /** What it takes of the memory of a device that has its own. */
   needs?(): MemoryNeeds;
   /** Once set to a number for each call, each run adds the time that the call took. Units: ns. */

@@ -29,7 +29,6 @@ import { loadKernels } from "../backend.js";
 import { Sampler } from "../check/sampler.js";
 import { verifyKernels, verifyModel } from "../check/verify.js";
 import { buildEmulated } from "../emulated/build.js";
-import { bytesOf, type Plan } from "../plan/plan.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const { values: flags } = parseArgs({
@@ -313,14 +312,9 @@ function belowRoofs(name: string, roofs: Roofs) {
   program.times = times;
   const rounds = isEmulated ? 1 : 20;
   for (let i = 0; i < rounds; i++) once();
-  const { calls, buffers } = program.plan as Plan;
   const peak = Math.max(roofs.tf32.mma, roofs.tf32.wgmma);
   const kernels = new Map<string, { calls: number; ms: number; roofMs: number }>();
-  calls.forEach(({ kernel, nodes, inputs, outputs: written }, i) => {
-    const bytes = [...inputs, ...written].reduce<number>(
-      (sum, b) => sum + (b === null ? 0 : bytesOf(buffers[b].shape, buffers[b].dtype)),
-      0,
-    );
+  program.calls.forEach(({ kernel, nodes, bytes }, i) => {
     const products = nodes.reduce(
       (sum, n) => sum + convnotes.multiplyAdds(traced.graph, traced.graph.nodes[n]),
       0,

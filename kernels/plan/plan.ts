@@ -115,6 +115,13 @@ const elementBytes: Readonly<Record<DType, number>> = {
 export const bytesOf = (shape: Shape, dtype: DType): number =>
   shape.reduce((product, d) => product * d, elementBytes[dtype]);
 
+/** What the operands of a call hold. */
+export const operandBytes = ({ buffers }: Draft, { inputs, outputs }: Call): number =>
+  [...inputs, ...outputs].reduce<number>(
+    (sum, b) => sum + (b === null ? 0 : bytesOf(buffers[b].shape, buffers[b].dtype)),
+    0,
+  );
+
 // ## From graph to draft
 
 /**

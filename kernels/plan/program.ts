@@ -21,7 +21,7 @@ import {
 import { goesIntoBlocks, intoBlocks } from "./layout.js";
 import { gateBeforeCutting, intoSlices } from "./slices.js";
 import { intoTiles } from "./winograd.js";
-import { type Call, type Draft, draftOf, finish, type Plan, suits } from "./plan.js";
+import { type Call, type Draft, draftOf, finish, operandBytes, type Plan, suits } from "./plan.js";
 import { printed } from "./print.js";
 
 /** The class that the addon exports; addon/program.h describes its arguments. */
@@ -187,7 +187,10 @@ export function compileStep(
 
   return {
     plan,
-    calls: plan.calls,
+    calls: plan.calls.map((call) => ({
+      ...{ kernel: call.kernel, nodes: call.nodes },
+      bytes: operandBytes(plan, call),
+    })),
     times: null,
     run(inputs, outputs, options) {
       varying.forEach(({ node, name }, i) => {

@@ -1,7 +1,8 @@
 // # convnotes profile
 //
-// Where the time of a training step goes, or of a look at images: each kernel's share of its program, and
-// the floating-point operations that it does in a second (two for each multiply-add).
+// Where the time of a training step goes, or of a look at images: each kernel's share of its program, the
+// floating-point operations that it does in a second (two for each multiply-add), and the bytes of operands
+// that it goes through, each operand once.
 
 import type { Command } from "commander";
 import { backendOf } from "../backend.js";
@@ -32,6 +33,7 @@ interface Row {
   readonly calls: number;
   readonly ms: number;
   readonly multiplyAdds: number;
+  readonly bytes: number;
 }
 
 export function addProfile(program: Command): void {
@@ -79,7 +81,7 @@ function profile(name: string, flags: Flags): Row[] {
   for (let step = 0; step < steps; step++) program.run([images, labels], outputs, new Map());
 
   const { graph } = traced;
-  const rows = program.calls.map(({ kernel, nodes }, i): Row => {
+  const rows = program.calls.map(({ kernel, nodes, bytes }, i): Row => {
     const work = nodes.reduce((sum, n) => sum + multiplyAdds(graph, graph.nodes[n]), 0);
     const path = nodes.length > 0 ? graph.nodes[nodes[0]].path : "";
     const call = [kernel, ...(path === "" ? [] : [`(${path})`])].join(" ");
@@ -88,6 +90,7 @@ function profile(name: string, flags: Flags): Row[] {
       calls: 1,
       ms: times[i] / steps / 1e6,
       multiplyAdds: work,
+      bytes,
     };
   });
   return flags.calls ? rows : together(rows);
@@ -106,6 +109,7 @@ function together(rows: readonly Row[]): Row[] {
             calls: known.calls + 1,
             ms: known.ms + row.ms,
             multiplyAdds: known.multiplyAdds + row.multiplyAdds,
+            bytes: known.bytes + row.bytes,
           }
         : row,
     );
@@ -120,13 +124,14 @@ function print(rows: readonly Row[]): void {
     console.log(
       `${name.padEnd(width)} ${cells.map((cell) => cell.padStart(9)).join("")}`.trimEnd(),
     );
-  line("kernel", ["calls", "ms", "share", "GFLOP/s"]);
-  for (const { name, calls, ms, multiplyAdds: work } of rows)
+  line("kernel", ["calls", "ms", "share", "GFLOP/s", "GB/s"]);
+  for (const { name, calls, ms, multiplyAdds: work, bytes } of rows)
     line(name, [
       String(calls),
       ms.toFixed(3),
       `${((100 * ms) / total).toFixed(1)} %`,
       work > 0 ? ((2 * work) / ms / 1e6).toFixed(0) : "",
+      (bytes / ms / 1e6).toFixed(1),
     ]);
   line("total", [String(rows.reduce((sum, { calls }) => sum + calls, 0)), total.toFixed(3)]);
 }
