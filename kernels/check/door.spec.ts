@@ -1,9 +1,10 @@
 // # No call can crash the process
 //
-// door.run.ts knocks; here is only the process that it may crash.
+// door.run.ts knocks; here is the process that it may crash, and what it finds only now and then.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 
 describe("the addon's door", function () {
@@ -21,5 +22,36 @@ describe("the addon's door", function () {
     const [, computed, refused] = /^(\d+) calls computed, (\d+) refused/.exec(stdout) ?? [];
     // Neither is all refused at once, nor is nothing.
     assert(Number(computed) > 500 && Number(refused) > 1000, stdout);
+  });
+
+  // Results are chosen that would be other numbers in range where they lie, so no fault crashes here.
+  describe("uses the numbers that it has checked", () => {
+    const place = `${process.platform}-${process.arch}`;
+    const built = join(import.meta.dirname, "..", "build", place, "convnotes.node");
+    const addon = createRequire(import.meta.url)(process.env.CONVNOTES_ADDON ?? built) as {
+      describe(): { kernels: string[] };
+      run(kernel: number, inputs: unknown[], outputs: unknown[], options: object): void;
+    };
+    const run = (name: string, inputs: unknown[], outputs: unknown[], options: object) =>
+      addon.run(addon.describe().kernels.indexOf(name), inputs, outputs, options);
+
+    it("where images are written over their indices", () => {
+      const images = new Uint8Array(8).fill(255, 4);
+      const y = new Float32Array(8);
+      const indices = new BigInt64Array(y.buffer, 0, 2);
+      indices.set([0n, 1n]);
+      run("gather_images", [images, [2, 2, 2], indices, [2]], [y, [2, 1, 2, 2]], {});
+      assert.deepEqual([...y], [0, 0, 0, 0, 1, 1, 1, 1]);
+    });
+
+    it("where gradients are written over labels", () => {
+      const dx = new Float32Array(8);
+      const labels = new BigInt64Array(dx.buffer, 0, 2);
+      labels.set([0n, 2n]);
+      const dy = new Float32Array([0, 1]);
+      const inputs = [dy, [2], new Float32Array(8), [2, 4], labels, [2], null, null];
+      run("cross_entropy_backward_input", inputs, [dx, [2, 4]], { reduction: "none" });
+      assert.deepEqual([...dx.subarray(4)], [0.25, 0.25, -0.75, 0.25]);
+    });
   });
 });

@@ -3,7 +3,8 @@
 // What every kernel is handed: views of its inputs and outputs, the options by name, and the
 // threads. Nothing here is trusted. Each kernel first says what it needs with the words below
 // (`require`, `want`, `whole`); whatever does not hold throws a `Refusal` before any memory is
-// touched, and the caller in JavaScript sees it as an exception.
+// touched, and the caller in JavaScript sees it as an exception. Operands may lie over one another, and
+// JavaScript in other threads may write to them: a number that leads to an address is copied before it is checked.
 
 #pragma once
 

@@ -33,7 +33,10 @@ class Scores {
     const Operand& target = call.inputs[first + 1];
     if (target.dtype == DType::int64) {
       call.want(target, sampleShape, "target");
-      labels = static_cast<const int64_t*>(target.data);
+      // A copy: what is checked must be what is used, even where the output lies over the labels.
+      const auto* given = static_cast<const int64_t*>(target.data);
+      labels.assign(given, given + samples);
+      labelled = true;
     } else {
       probabilities = call.input(first + 1).floats();
       call.wantSame(target, x, "target");
@@ -46,7 +49,7 @@ class Scores {
     const bool mean = reduction == "mean";
     require(none || mean || reduction == "sum", "reduction must be mean, sum or none");
     double counted = 0;
-    for (int64_t n = 0; labels && n < samples; n++) {
+    for (int64_t n = 0; labelled && n < samples; n++) {
       if (isIgnored(n)) continue;
       const int64_t label = labels[n];
       require(label >= 0 && label < classes,
@@ -54,21 +57,21 @@ class Scores {
                   std::to_string(classes) + " classes");
       counted += weightOf(label);
     }
-    divisor = mean ? (labels ? counted : static_cast<double>(samples)) : 1;
+    divisor = mean ? (labelled ? counted : static_cast<double>(samples)) : 1;
   }
 
   /** Where the scores of sample n begin. */
   int64_t start(int64_t n) const { return n / step * classes * step + n % step; }
   bool isIgnored(int64_t n) const {
-    return labels && static_cast<double>(labels[n]) == ignored;
+    return labelled && static_cast<double>(labels[n]) == ignored;
   }
   double weightOf(int64_t c) const { return weight ? weight.floats()[c] : 1; }
   double coefficient(int64_t n, int64_t c) const {
-    const double t = labels ? (c == labels[n] ? 1 : 0) : probabilities[start(n) + c * step];
+    const double t = labelled ? (c == labels[n] ? 1 : 0) : probabilities[start(n) + c * step];
     return weightOf(c) * ((1 - smoothing) * t + smoothing / static_cast<double>(classes));
   }
   /** Of a label without smoothing all other coefficients are 0. */
-  bool isOneHot() const { return labels && smoothing == 0; }
+  bool isOneHot() const { return labelled && smoothing == 0; }
   int64_t labelOf(int64_t n) const { return labels[n]; }
 
   const Operand &x, &weight;
@@ -78,7 +81,8 @@ class Scores {
   double divisor;
 
  private:
-  const int64_t* labels = nullptr;
+  bool labelled = false;
+  std::vector<int64_t> labels;
   const float* probabilities = nullptr;
   double smoothing, ignored;
 };

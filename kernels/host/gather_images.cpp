@@ -14,7 +14,9 @@ namespace convnotes::CN_ISA {
 void gather_images(Call& call) {
   const gathering::Request r(call);
   const auto* images = static_cast<const uint8_t*>(call.inputs[0].data);
-  const auto* indices = static_cast<const int64_t*>(call.inputs[1].data);
+  // A copy: what is checked must be what is used, even where the output lies over the indices.
+  const auto* given = static_cast<const int64_t*>(call.inputs[1].data);
+  const std::vector<int64_t> indices(given, given + r.batch);
   const auto across = gathering::windows(r.width, r.newWidth);
   const auto down = gathering::windows(r.height, r.newHeight);
   for (int64_t b = 0; b < r.batch; b++)
