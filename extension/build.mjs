@@ -77,6 +77,16 @@ export async function buildServer(folder) {
   writeFileSync(join(folder, "statements.json"), JSON.stringify(chapters().flatMap(statementsOf)));
 }
 
+/** The server as a browser's worker, `server.js` in a folder; it is handed what the other one reads. */
+export const buildWebServer = (folder) =>
+  build({
+    ...common,
+    ...inBrowser,
+    outdir: folder,
+    format: "iife",
+    entryPoints: { server: "server/web.ts" },
+  });
+
 export async function buildExtension() {
   rmSync(dist, { recursive: true, force: true });
   await Promise.all([
@@ -102,12 +112,7 @@ export async function buildExtension() {
       outExtension: { ".js": ".cjs" },
       entryPoints: { "web/client": "client/web.ts" },
     }),
-    build({
-      ...common,
-      ...inBrowser,
-      format: "iife",
-      entryPoints: { "web/server": "server/web.ts" },
-    }),
+    buildWebServer(join(dist, "web")),
     // The command finds its parser one folder up.
     build({
       ...common,

@@ -2,41 +2,30 @@
 //
 // All that the server reads from the disk: neighbouring modules, weights, and its own parser.
 
-import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, extname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { createFrontEnd, type FrontEnd, type Neighbour } from "convnotes/pytorch";
+import { createFrontEnd, type FrontEnd } from "convnotes/pytorch";
+import { LARGEST } from "./neighbours.js";
 import type { WeightsFile } from "./outputs.js";
 import type { CitedStatement } from "./statements.js";
-
-/** Source files beyond this are not read. Units: bytes. */
-const LARGEST = 2_000_000;
 
 /** Weights beyond this are not read. Units: bytes. */
 const LARGEST_WEIGHTS = 1e9;
 
-/** Files in the folder of the document and below; nothing else is read. */
-export function neighboursOf(uri: string): Neighbour {
-  if (!uri.startsWith("file:")) return () => null;
-  let root: string;
+/** The text of `uri`, where it is a file in the folder of `of` or below; else null. */
+export function read(uri: string, of: string): string | null {
+  if (!uri.startsWith("file:") || !of.startsWith("file:")) return null;
   try {
-    root = realpathSync(dirname(fileURLToPath(uri)));
+    const root = realpathSync(dirname(fileURLToPath(of)));
+    const file = realpathSync(fileURLToPath(uri));
+    const stats = statSync(file);
+    const inside = file.startsWith(root.endsWith(sep) ? root : root + sep);
+    return inside && stats.isFile() && stats.size <= LARGEST ? readFileSync(file, "utf8") : null;
   } catch {
-    return () => null;
-  }
-  return (module, from) => {
-    const dots = /^\.*/.exec(module)![0].length;
-    const base = from.startsWith("file:") ? dirname(fileURLToPath(from)) : dirname(from);
-    const start = dots > 0 ? join(base, ...Array<string>(dots - 1).fill("..")) : root;
-    const path = join(start, ...module.slice(dots).split("."));
-    for (const candidate of [`${path}.py`, join(path, "__init__.py")]) {
-      if (!existsSync(candidate)) continue;
-      const file = realpathSync(candidate);
-      if (!file.startsWith(root + sep) || statSync(file).size > LARGEST) return null;
-      return { file, language: "python", text: readFileSync(file, "utf8") };
-    }
+    // Whatever cannot be read is as good as not there.
     return null;
-  };
+  }
 }
 
 /**

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { createConnection, ProposedFeatures } from "vscode-languageserver/node.js";
 import { Calculator } from "./calculator.js";
-import { frontEnd, neighboursOf, ownFolder, statements, weightsOf } from "./files.js";
+import { frontEnd, ownFolder, read, statements, weightsOf } from "./files.js";
 import type { NetworkOutputs, NoOutputs } from "./outputs.js";
 import { serve } from "./server.js";
 import { endTraces, trace } from "./typescript/tracer.js";
@@ -32,7 +32,7 @@ const connection = createConnection(ProposedFeatures.all);
 console.log = (...words: unknown[]) => connection.console.log(words.join(" "));
 
 serve(connection, {
-  ...{ frontEnd: frontEnd(), neighboursOf, calculator, statements: statements() },
+  ...{ frontEnd: frontEnd(), read, calculator, statements: statements() },
   trace: (question) => {
     const { outputs, source } = question;
     if (!source.file.startsWith("file:")) return Promise.resolve(null);

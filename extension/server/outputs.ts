@@ -18,11 +18,14 @@ import {
   type Tensor,
   toTensor,
 } from "convnotes";
-import type { Document, FrontEnd, Neighbour, Network } from "convnotes/pytorch";
+import type { Document, FrontEnd, Network } from "convnotes/pytorch";
+import { neighboursOf } from "./neighbours.js";
 import { type Picture, pictureOf } from "./picture.js";
 
 export interface OutputsQuestion {
   readonly document: Document;
+  /** The texts of the files beside it, by their URIs. */
+  readonly beside: Readonly<Record<string, string>>;
   readonly network: string;
   /** The input that the user chose, without the batch. */
   readonly input?: readonly number[];
@@ -85,12 +88,13 @@ export const SEED = 0;
 /** Answers the question. Never throws: what goes wrong is why there are no outputs. */
 export function outputsOf(
   frontEnd: FrontEnd,
-  neighbour: Neighbour,
   question: OutputsQuestion,
   weights: WeightsFile | null,
 ): NetworkOutputs | NoOutputs {
-  const { document, network: name, input } = question;
+  const { document, beside, network: name, input } = question;
   try {
+    const texts = new Map(Object.entries(beside));
+    const neighbour = neighboursOf(document.file, (uri) => texts.get(uri) ?? null);
     const inputs = input && { inputs: new Map([[name, input]]) };
     const { networks } = frontEnd.analyse(document, { neighbour, batch: 1, ...inputs });
     const network = networks.find((n) => n.name === name);

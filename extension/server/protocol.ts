@@ -14,6 +14,12 @@ export const NETWORKS = "convnotes/networks";
 /** `OutputsRequest` → `OutputsAnswer`; null when there is no such network any more. */
 export const OUTPUTS = "convnotes/outputs";
 
+/**
+ * `ReadRequest` → the text of a file, or null. Asked by a server that reads no files itself; it waits for
+ * nothing, and a client that never answers has none.
+ */
+export const READ = "convnotes/read";
+
 /** Sent by the client when the workspace becomes trusted: what it holds may be run. */
 export const TRUSTED = "convnotes/trusted";
 
@@ -27,6 +33,12 @@ export interface ClientOptions {
   readonly chapters?: boolean;
   /** The user trusts the files: TypeScript, whose models are known by running it, may be run. */
   readonly trusted?: boolean;
+}
+
+export interface ReadRequest {
+  readonly uri: string;
+  /** The document in whose folder, or below, it must lie. */
+  readonly of: string;
 }
 
 export interface Place {

@@ -5,6 +5,7 @@
 
 import {
   type Connection,
+  DidChangeWatchedFilesNotification,
   type InitializeResult,
   NotebookDocuments,
   TextDocuments,
@@ -12,7 +13,7 @@ import {
 } from "vscode-languageserver";
 import { TextDocument } from "vscode-languageserver-textdocument";
 import { say } from "convnotes";
-import type { Analysis, Document, FrontEnd, Neighbour } from "convnotes/pytorch";
+import type { Analysis, Document, FrontEnd } from "convnotes/pytorch";
 import type { Calculator, Outputs } from "./calculator.js";
 import {
   codeActions,
@@ -23,6 +24,7 @@ import {
   layersAt,
   networkViews,
 } from "./features.js";
+import { LARGEST, neighboursOf } from "./neighbours.js";
 import type { OwnImage } from "./outputs.js";
 import {
   ANALYSED,
@@ -46,8 +48,11 @@ export interface Host {
   readonly statements: readonly CitedStatement[];
   /** Told what the client says of itself when it begins. */
   begun?(options: unknown): void;
-  /** Files beside the one of that URI. */
-  neighboursOf(uri: string): Neighbour;
+  /**
+   * The text of a file in the folder of the document `of` or below, null where there is none. A promise
+   * where somebody must be asked for it: whatever else that gives is no text, and it need not come.
+   */
+  read(uri: string, of: string): string | null | Promise<unknown>;
   /** Runs a TypeScript file to see its models; absent where nothing can be run. */
   readonly trace?: (question: Omit<TraceQuestion, "path">) => Promise<Traced | null>;
 }
@@ -83,8 +88,8 @@ const [REHEARSALS, REST_MS] = [12, 60];
 /** A program is not run for each key. Units: ms. */
 const PAUSE_TO_RUN_MS = 250;
 
-/** Documents beyond this are not models. Units: UTF-16 code units. */
-const LARGEST = 2_000_000;
+/** So many files are asked for on behalf of one document. */
+const MOST_ASKED = 256;
 
 /** A hover waits so long for a layer's output. Units: ms. */
 const HOVER_MS = 700;
@@ -95,7 +100,11 @@ const MOST_KEPT = 8;
 interface Analysed {
   readonly sheet: Sheet;
   readonly analysis: Analysis;
+  readonly beside: Texts;
 }
+
+/** Files that an analysis looked for, by URI; null where there was none. */
+type Texts = ReadonlyMap<string, string | null>;
 
 const usesModels = (text: string): boolean =>
   /\bfrom\s+["']convnotes["']/.test(text) || /\bextends\s+(?:nn\.)?Module\b/.test(text);
@@ -113,7 +122,7 @@ export function serve(connection: Connection, host: Host): void {
   let settings = settingsOf(null);
   let language: Language = "en";
   let client: ClientOptions = {};
-  const can = { configuration: false, refreshHints: false, refreshLenses: false };
+  const can = { configuration: false, watch: false, refreshHints: false, refreshLenses: false };
 
   // ## Analysing
 
@@ -138,19 +147,71 @@ export function serve(connection: Connection, host: Host): void {
       void traced(sheet);
       return;
     }
-    const analysis = analysisOf(source, frontEnd);
-    take(sheet, analysis);
+    const { analysis, beside } = analysisOf(source, frontEnd);
+    take(sheet, analysis, beside);
     if (analysis.networks.length > 0) rehearse();
   }
 
-  function analysisOf(source: Document, front: FrontEnd): Analysis {
+  function analysisOf(source: Document, front: FrontEnd): { analysis: Analysis; beside: Texts } {
     const chosen = inputs.get(source.file);
-    return front.analyse(source, {
-      neighbour: host.neighboursOf(source.file),
-      batch: settings.batchSize,
+    const beside = new Map<string, string | null>();
+    const neighbour = neighboursOf(source.file, (uri) => {
+      const known = beside.get(uri);
+      const text = known === undefined ? textOf(uri, source.file) : known;
+      beside.set(uri, text);
+      return text;
+    });
+    const analysis = front.analyse(source, {
+      ...{ neighbour, batch: settings.batchSize },
       ...(chosen && { inputs: chosen }),
     });
+    // What was looked for while an import was being typed is of no use.
+    const texts = asked.get(source.file);
+    for (const uri of texts?.keys() ?? []) if (!beside.has(uri)) texts!.delete(uri);
+    return { analysis, beside };
   }
+
+  // ### Neighbours
+  //
+  // A document that is open is as the user sees it. Others the host reads, or asks for: until an answer comes
+  // there is no such file, and when it comes the document is analysed anew.
+
+  const asked = new Map<string, Map<string, string | null | Promise<unknown>>>();
+
+  function textOf(uri: string, of: string): string | null {
+    const open = documents.get(uri);
+    if (open) return open.getText();
+    const texts = asked.get(of) ?? new Map<string, string | null | Promise<unknown>>();
+    const known = texts.get(uri);
+    if (known !== undefined) return typeof known === "string" ? known : null;
+    if (texts.size >= MOST_ASKED) return null;
+    const answer = host.read(uri, of);
+    if (answer === null || typeof answer === "string") return answer;
+    asked.set(of, texts.set(uri, answer));
+    const arrived = (text: unknown) => {
+      // By now the document may be closed, or the file have been changed.
+      if (asked.get(of)?.get(uri) !== answer) return;
+      const all = [...texts.values()].filter((known) => typeof known === "string");
+      const room = LARGEST - all.reduce((sum, { length }) => sum + length, 0);
+      texts.set(uri, typeof text === "string" && text.length <= room ? text : null);
+      if (texts.get(uri) !== null) again(of);
+    };
+    answer.then(arrived, () => arrived(null));
+    return null;
+  }
+
+  /** Analyses anew what has looked for this file. */
+  function changed(uri: string): void {
+    for (const [of, { beside }] of results) {
+      if (!beside.has(uri)) continue;
+      asked.get(of)?.delete(uri);
+      again(of);
+    }
+  }
+
+  const again = (file: string) => {
+    for (const { uri } of results.get(file)?.sheet.documents ?? []) soon(uri);
+  };
 
   let rehearsals = REHEARSALS;
   let rehearsing = false;
@@ -170,8 +231,8 @@ export function serve(connection: Connection, host: Host): void {
   }
 
   /** From now on this is what is known of the sheet. */
-  function take(sheet: Sheet, analysis: Analysis): void {
-    results.set(sheet.source.file, { sheet, analysis });
+  function take(sheet: Sheet, analysis: Analysis, beside: Texts): void {
+    results.set(sheet.source.file, { sheet, analysis, beside });
     for (const [uri, list] of diagnostics(sheet, analysis, settings.notes, language))
       void connection.sendDiagnostics({ uri, diagnostics: list });
     if (can.refreshHints) void connection.languages.inlayHint.refresh();
@@ -205,11 +266,12 @@ export function serve(connection: Connection, host: Host): void {
       const networks = answer.networks.map((network) => ({ ...network, build: notHere }));
       const kept =
         answer.unfinished && before ? moved(before.analysis, before.sheet.source.text, text) : null;
-      take(sheet, {
+      const analysis = {
         networks: kept?.networks ?? networks,
         findings: answer.findings,
         blocks: [{ file, start: 0, end: text.length }],
-      });
+      };
+      take(sheet, analysis, new Map());
     });
     tracing.set(file, { text, done });
     return done;
@@ -248,7 +310,7 @@ export function serve(connection: Connection, host: Host): void {
 
   const everything = () => {
     for (const { uri } of documents.all()) soon(uri);
-    for (const { sheet } of results.values()) for (const { uri } of sheet.documents) soon(uri);
+    for (const file of results.keys()) again(file);
   };
 
   // ## Outputs
@@ -256,21 +318,23 @@ export function serve(connection: Connection, host: Host): void {
   const kept = new Map<string, { question: string; outputs: Promise<Outputs> }>();
 
   /** The outputs of a network as its text is now, for the image chosen last. */
-  function outputsFor({ sheet: { source } }: Analysed, network: string, image?: number | OwnImage) {
+  function outputsFor(now: Analysed, network: string, image?: number | OwnImage) {
+    const { source } = now.sheet;
     const key = `${source.file}\n${network}`;
     if (image !== undefined) images.set(key, image);
     const chosen = images.get(key);
     const input = inputs.get(source.file)?.get(network);
     const named = typeof chosen === "object" ? chosen.name : chosen;
-    const question = JSON.stringify([source.text, input, named]);
+    const found = [...now.beside].filter((file): file is [string, string] => file[1] !== null);
+    const beside = Object.fromEntries(found);
+    const question = JSON.stringify([source.text, beside, input, named]);
     const known = kept.get(key);
     if (known?.question === question && image === undefined) return known.outputs;
     const outputs =
       source.language === "typescript"
         ? tracedOutputs(source, network, chosen)
         : host.calculator.ask({
-            document: source,
-            network,
+            ...{ document: source, beside, network },
             ...(input && { input }),
             ...(chosen !== undefined && { image: chosen }),
           });
@@ -303,6 +367,7 @@ export function serve(connection: Connection, host: Host): void {
 
   connection.onInitialize(({ capabilities, initializationOptions, locale }): InitializeResult => {
     can.configuration = capabilities.workspace?.configuration === true;
+    can.watch = capabilities.workspace?.didChangeWatchedFiles?.dynamicRegistration === true;
     can.refreshHints = capabilities.workspace?.inlayHint?.refreshSupport === true;
     can.refreshLenses = capabilities.workspace?.codeLens?.refreshSupport === true;
     language = locale?.toLowerCase().startsWith("zh") ? "zh" : "en";
@@ -331,6 +396,10 @@ export function serve(connection: Connection, host: Host): void {
     const begin = async () => {
       if (can.configuration)
         settings = settingsOf(await connection.workspace.getConfiguration("convnotes"));
+      if (can.watch)
+        void connection.client.register(DidChangeWatchedFilesNotification.type, {
+          watchers: [{ globPattern: "**/*.py" }],
+        });
       frontEnd = await host.frontEnd;
       everything();
     };
@@ -352,20 +421,26 @@ export function serve(connection: Connection, host: Host): void {
     change().catch(() => {});
   });
 
-  documents.onDidChangeContent(({ document }) => soon(document.uri));
+  const closed = (file: string) => {
+    results.delete(file);
+    asked.delete(file);
+    frontEnd?.forget(file);
+  };
+  documents.onDidChangeContent(({ document: { uri } }) => {
+    soon(uri);
+    changed(uri);
+  });
   documents.onDidClose(({ document: { uri } }) => {
-    results.delete(uri);
-    frontEnd?.forget(uri);
+    closed(uri);
+    changed(uri);
     void connection.sendDiagnostics({ uri, diagnostics: [] });
   });
+  connection.onDidChangeWatchedFiles(({ changes }) => changes.forEach(({ uri }) => changed(uri)));
   notebooks.onDidOpen(({ cells }) => cells.slice(0, 1).forEach((c) => soon(c.document)));
   notebooks.onDidChange(({ notebookDocument: { cells } }) =>
     cells.slice(0, 1).forEach((c) => soon(c.document)),
   );
-  notebooks.onDidClose(({ uri }) => {
-    results.delete(uri);
-    frontEnd?.forget(uri);
-  });
+  notebooks.onDidClose(({ uri }) => closed(uri));
 
   connection.languages.inlayHint.on(async ({ textDocument: { uri }, range }) => {
     const now = settings.hints ? await current(uri) : null;

@@ -10,6 +10,7 @@ import {
 import { createFrontEnd, type FrontEnd } from "convnotes/pytorch";
 import { Calculator } from "./calculator.js";
 import { type NetworkOutputs, type NoOutputs, outputsOf, type OutputsQuestion } from "./outputs.js";
+import { READ, type ReadRequest } from "./protocol.js";
 import { serve } from "./server.js";
 import type { CitedStatement } from "./statements.js";
 
@@ -57,7 +58,7 @@ function compute(): void {
     }
     const front = frontEnd;
     const answer = async () =>
-      self.postMessage(outputsOf(await front, () => null, data as OutputsQuestion, null));
+      self.postMessage(outputsOf(await front, data as OutputsQuestion, null));
     void answer();
   };
 }
@@ -87,7 +88,7 @@ function begin(): void {
   });
   serve(connection, {
     frontEnd: promise.then(frontEndOf),
-    neighboursOf: () => () => null,
+    read: (uri, of) => connection.sendRequest<unknown>(READ, { uri, of } satisfies ReadRequest),
     calculator,
     statements,
     begun: (options) => resolve(options as WebOptions),

@@ -3,16 +3,15 @@
 // Computes outputs in a thread of its own; see `calculator.ts`.
 
 import { parentPort } from "node:worker_threads";
-import { frontEnd, neighboursOf, weightsOf } from "./files.js";
+import { frontEnd, weightsOf } from "./files.js";
 import { outputsOf, type OutputsQuestion } from "./outputs.js";
 
 const front = frontEnd();
 
 parentPort!.on("message", (question: OutputsQuestion) => {
   const answer = async () => {
-    const { file } = question.document;
-    const weights = weightsOf(file, question.network);
-    parentPort!.postMessage(outputsOf(await front, neighboursOf(file), question, weights));
+    const weights = weightsOf(question.document.file, question.network);
+    parentPort!.postMessage(outputsOf(await front, question, weights));
   };
   void answer();
 });

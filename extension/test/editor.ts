@@ -1,13 +1,18 @@
 // # An editor without windows
 //
 // Starts the language server as `convnotes lsp` and speaks to it over its input and output, as a client does
-// that knows the protocol and nothing else.
+// that knows the protocol and nothing else; or as a browser's worker, and speaks to it in messages.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import {
   createMessageConnection,
   type MessageConnection,
+  PortMessageReader,
+  PortMessageWriter,
   StreamMessageReader,
   StreamMessageWriter,
 } from "vscode-languageserver/node.js";
@@ -19,22 +24,69 @@ import type {
   MarkupContent,
   PublishDiagnosticsParams,
 } from "vscode-languageserver";
-import type { ClientOptions } from "../server/protocol.js";
+import { type ClientOptions, READ, type ReadRequest } from "../server/protocol.js";
+import type { WebOptions } from "../server/web.js";
+
+/** What a browser's worker calls its own, in a thread of Node's. */
+const asInBrowser = `
+  const { parentPort, Worker: Thread, workerData } = require("node:worker_threads");
+  const { script, prelude, name } = workerData;
+  globalThis.self = {
+    ...{ name, location: { href: script }, addEventListener() {} },
+    set onmessage(hear) { parentPort.on("message", (data) => hear({ data })); },
+    postMessage: (message) => parentPort.postMessage(message),
+  };
+  globalThis.Worker = class {
+    constructor(script, { name }) {
+      const workerData = { script, prelude, name };
+      this.thread = new Thread(prelude, { eval: true, workerData });
+      this.thread.on("message", (data) => this.onmessage({ data }));
+    }
+    postMessage(message) { this.thread.postMessage(message); }
+    terminate() { void this.thread.terminate(); }
+  };
+  (0, eval)(require("node:fs").readFileSync(script, "utf8"));
+`;
 
 export class Editor {
-  readonly #process: ChildProcess;
+  readonly #stop: () => Promise<number | null>;
   readonly #connection: MessageConnection;
+  readonly #options: object;
   readonly diagnostics = new Map<string, readonly Diagnostic[]>();
   readonly #waiting: (() => void)[] = [];
 
-  constructor() {
-    this.#process = spawn(process.execPath, [join("reference", "cli", "convnotes.js"), "lsp"], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    this.#connection = createMessageConnection(
-      new StreamMessageReader(this.#process.stdout!),
-      new StreamMessageWriter(this.#process.stdin!),
-    );
+  /** `worker` is the script of a browser's worker; without it, the server is a program. */
+  constructor(worker?: string) {
+    if (worker === undefined) {
+      const command = [join("reference", "cli", "convnotes.js"), "lsp"];
+      const child = spawn(process.execPath, command, { stdio: ["pipe", "pipe", "inherit"] });
+      this.#connection = createMessageConnection(
+        new StreamMessageReader(child.stdout),
+        new StreamMessageWriter(child.stdin),
+      );
+      this.#options = {};
+      this.#stop = async () => ((await once(child, "exit")) as [number | null])[0];
+      // Whoever waits for an answer is told that none will come.
+      child.once("exit", () => this.#connection.dispose());
+    } else {
+      const built = (...path: string[]) => join("reference", "dist", "lsp", ...path);
+      const wasm = (name: string) => [...readFileSync(built("wasm", `${name}.wasm`))];
+      const workerData = { script: worker, prelude: asInBrowser, name: "" };
+      const thread = new Worker(asInBrowser, { eval: true, workerData });
+      this.#connection = createMessageConnection(
+        new PortMessageReader(thread),
+        new PortMessageWriter(thread),
+      );
+      this.#options = {
+        runtime: wasm("web-tree-sitter"),
+        python: wasm("tree-sitter-python"),
+        statements: readFileSync(built("statements.json"), "utf8"),
+      } satisfies WebOptions;
+      this.#stop = async () => {
+        await thread.terminate();
+        return 0;
+      };
+    }
     this.#connection.onNotification(
       "textDocument/publishDiagnostics",
       ({ uri, diagnostics }: PublishDiagnosticsParams) => {
@@ -43,8 +95,11 @@ export class Editor {
       },
     );
     this.#connection.listen();
-    // Whoever waits for an answer is told that none will come.
-    this.#process.once("exit", () => this.#connection.dispose());
+  }
+
+  /** How it answers a server that asks for files. */
+  reads(read: (request: ReadRequest) => unknown): void {
+    this.#connection.onRequest(READ, read);
   }
 
   async begin(locale = "en", options: ClientOptions = {}): Promise<void> {
@@ -53,7 +108,7 @@ export class Editor {
       rootUri: null,
       capabilities: {},
       locale,
-      initializationOptions: options,
+      initializationOptions: { ...options, ...this.#options },
     });
     await this.tell("initialized", {});
   }
@@ -118,9 +173,9 @@ export class Editor {
   }
 
   async end(): Promise<number | null> {
-    const exit = new Promise<number | null>((resolve) => this.#process.once("exit", resolve));
     await this.ask("shutdown", {});
+    const stopped = this.#stop();
     await this.tell("exit", {});
-    return exit;
+    return stopped;
   }
 }

@@ -7,7 +7,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
@@ -107,6 +107,44 @@ describe(`VS Code (${hostName})`, function () {
       await page.close();
     } finally {
       files.close();
+    }
+  });
+
+  it("follows neighbouring files in a browser's extension host, and notices their changes", async () => {
+    const server = await startServer({
+      settings: { "remote.extensionKind": { "convnotes.convnotes-vscode": ["web"] } },
+    });
+    const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+    const file = join(workspace, "blocks", "residual.py");
+    const before = readFileSync(file, "utf8");
+    const hint = (text: string) =>
+      page.locator(".view-line", { hasText: text }).first().waitFor({ timeout: 90_000 });
+    try {
+      await server.install(vsix);
+      const open = ["openFile", server.remote(join(workspace, "stages.py"))] as const;
+      await page.goto(workbench(server, workspace, [open]));
+      await hint("→ N×6272");
+      // Outputs are computed by a worker of the worker.
+      const layer = page.locator(".view-line span span", { hasText: "Conv2d" }).first();
+      const picture = page.locator(".monaco-hover:not(.hidden) img").first();
+      for (let i = 0; i < 20 && !(await picture.isVisible()); i++) {
+        await page.mouse.move(900, 700);
+        await layer.hover();
+        await page.waitForTimeout(1500);
+      }
+      assert.ok(await picture.isVisible());
+      await page.mouse.move(900, 700);
+      writeFileSync(file, before.replace("self.body(x) + x", "self.body(x)[:, :4]"));
+      await hint("→ N×3136");
+      rmSync(file);
+      await hint("→ ?");
+    } catch (error) {
+      await page.screenshot({ path: join(shots, "failed.png") });
+      throw error;
+    } finally {
+      writeFileSync(file, before);
+      await page.close();
+      await server.stop();
     }
   });
 

@@ -171,6 +171,31 @@ describe("convnotes in VS Code", () => {
     assert.match(text, /data:image\/png/);
   });
 
+  it("follows neighbouring files, and notices when they change", async () => {
+    const document = await open("stages.py");
+    const becomes = (hint: string) =>
+      until(
+        () => hints(document),
+        (list) => list.includes(hint),
+      );
+    assert.ok((await becomes("8 → N×6272")).includes("8 → N×6272"));
+    const { fs } = vscode.workspace;
+    const file = vscode.Uri.joinPath(folder(), "blocks", "residual.py");
+    const before = await fs.readFile(file);
+    const half = new TextDecoder()
+      .decode(before)
+      .replace("self.body(x) + x", "self.body(x)[:, :4]");
+    await fs.writeFile(file, new TextEncoder().encode(half));
+    try {
+      assert.ok((await becomes("8 → N×3136")).includes("8 → N×3136"));
+      await fs.delete(file);
+      assert.ok((await becomes("8 → ?")).includes("8 → ?"));
+    } finally {
+      await fs.writeFile(file, before);
+    }
+    assert.ok((await becomes("8 → N×6272")).includes("8 → N×6272"));
+  });
+
   it("follows its settings", async () => {
     const document = await open("lenet.py");
     const settings = vscode.workspace.getConfiguration("convnotes");

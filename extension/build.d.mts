@@ -1,0 +1,1 @@
+export function buildWebServer(folder: string): Promise<unknown>;
