@@ -6,8 +6,11 @@
 //
 // - y[o] = Σ_k w[o,k]·x[k] + b[o]: 12 rows of w at a time, images in the lanes;
 // - dx[k] = Σ_o w[o,k]·dy[o]: 8 rows at a time, added to columns that stay in the second-level cache;
-// - w[o,k] −= η·Σ_n dy[n,o]·x[n,k]: the gradient of 12 rows and 16 columns is made in registers
-//   and used at once; it is never stored.
+// - w[o,k] −= η·Σ_n dy[n,o]·x[n,k]: the gradient of 12 rows and 32 columns is made in registers
+//   and used at once; it is never stored. x lies in panels of 32 columns, image after image: read where it
+//   is, its rows fall on a few lines of the first-level cache when their length is a power of two, and the
+//   update takes 2 to 3 times as long. Twelve rows of w are more streams than a processor foresees, so what
+//   comes two panels later is fetched before it is needed.
 //
 // Bytes: 4 for each weight; the update 8, with momentum 16. Multiply-adds: images for each weight.
 // Order of summation: forward k in one accumulator, cut every CHUNK terms; backward o ascending; update
@@ -26,6 +29,12 @@ namespace thin {
 constexpr int ROWS = 12;
 #else
 constexpr int ROWS = 4;
+#endif
+/** Vectors of a panel of x. */
+#if defined(CN_AVX512)
+constexpr int PANEL = 2;
+#else
+constexpr int PANEL = 1;
 #endif
 constexpr int ABREAST = 8;
 constexpr int MOST_GROUPS = 2;
@@ -54,6 +63,20 @@ void turnIn(Pool& pool, const float* x, const Sizes& s, int64_t count, float* to
                       static_cast<int>(std::min<int64_t>(L, s.N - g * L)),
                       static_cast<int>(std::min<int64_t>(L, count - k)),
                       to + (k * s.groups + g) * L, s.groups * L);
+  });
+}
+
+/** [N, in] as panels, [in / (PANEL · L)][N][PANEL · L]; what the last one lacks is zero. */
+void panelsOf(Pool& pool, const float* x, const Sizes& s, float* to) {
+  constexpr int64_t WIDTH = PANEL * L;
+  split(pool, (s.in + WIDTH - 1) / WIDTH, WIDTH * s.N, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; p++)
+      for (int64_t n = 0; n < s.N; n++) {
+        const int64_t columns = std::min(WIDTH, s.in - p * WIDTH);
+        float* row = to + (p * s.N + n) * WIDTH;
+        std::copy_n(x + n * s.in + p * WIDTH, columns, row);
+        std::fill(row + columns, row + WIDTH, 0.0f);
+      }
   });
 }
 
@@ -171,9 +194,13 @@ void thin_linear_sgd(Call& call) {
   call.wantSame(nextBuffer, param, "momentum_buffer");
   const SgdStep step(call.options);
   require(!step.hasMomentum() || (buffer && nextBuffer), "momentum needs a momentum_buffer");
+  constexpr int64_t WIDTH = thin::PANEL * L, AHEAD = 2 * WIDTH;
+  Pool& pool = call.pool;
+  pool.reserve(0, static_cast<size_t>((s.in + WIDTH) * s.N));
+  thin::panelsOf(pool, x.floats(), s, pool.shared());
   const int64_t tiles = (s.out + thin::ROWS - 1) / thin::ROWS;
-  call.pool.run([&](int thread) {
-    const Range mine = share(tiles, thread, call.pool.threads());
+  pool.run([&](int thread) {
+    const Range mine = share(tiles, thread, pool.threads());
     // dy of one tile, image by image.
     float d[L * thin::MOST_GROUPS][thin::ROWS];
     for (int64_t t = mine.begin; t < mine.end; t++) {
@@ -182,19 +209,30 @@ void thin_linear_sgd(Call& call) {
       for (int64_t n = 0; n < s.N; n++)
         for (int i = 0; i < thin::ROWS; i++)
           d[n][i] = i < rows ? dy.floats()[n * s.out + o + i] : 0.0f;
-      for (int64_t k = 0; k < s.in; k += L) {
-        const int width = static_cast<int>(std::min<int64_t>(L, s.in - k));
-        V gradient[thin::ROWS];
-        for (V& g : gradient) g = zero();
+      const float* images = pool.shared();
+      for (int64_t k = 0; k < s.in; k += WIDTH, images += s.N * WIDTH) {
+        for (int64_t i = o; i < o + rows; i++)
+          for (int64_t c = k + AHEAD; c < std::min(k + AHEAD + WIDTH, s.in); c += L) {
+            __builtin_prefetch(param.floats() + i * s.in + c);
+            if (buffer) __builtin_prefetch(buffer.floats() + i * s.in + c);
+          }
+        V gradient[thin::ROWS][thin::PANEL];
+        for (auto& row : gradient)
+          for (V& g : row) g = zero();
         for (int64_t n = 0; n < s.N; n++) {
-          const V v = take(x.floats() + n * s.in + k, width);
-          for (int i = 0; i < thin::ROWS; i++) gradient[i] = fma(all(d[n][i]), v, gradient[i]);
+          V v[thin::PANEL];
+          for (int c = 0; c < thin::PANEL; c++) v[c] = load(images + n * WIDTH + c * L);
+          for (int i = 0; i < thin::ROWS; i++)
+            for (int c = 0; c < thin::PANEL; c++)
+              gradient[i][c] = fma(all(d[n][i]), v[c], gradient[i][c]);
         }
-        for (int i = 0; i < rows; i++) {
-          const int64_t at = (o + i) * s.in + k;
-          step(param.floats() + at, gradient[i], buffer ? buffer.floats() + at : nullptr,
-               next.floats() + at, nextBuffer ? nextBuffer.floats() + at : nullptr, width);
-        }
+        for (int i = 0; i < rows; i++)
+          for (int c = 0; c < thin::PANEL && k + c * L < s.in; c++) {
+            const int64_t at = (o + i) * s.in + k + c * L;
+            step(param.floats() + at, gradient[i][c], buffer ? buffer.floats() + at : nullptr,
+                 next.floats() + at, nextBuffer ? nextBuffer.floats() + at : nullptr,
+                 static_cast<int>(std::min<int64_t>(L, s.in - k - c * L)));
+          }
       }
     }
   });
