@@ -12,6 +12,7 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "../host/dispatch.h"
@@ -53,6 +54,9 @@ Napi::Value guarded(const Napi::Env& env, const Body& body) {
     throw Napi::RangeError::New(env, "not enough memory for the kernel's buffers");
   } catch (const std::length_error&) {
     throw Napi::RangeError::New(env, "not enough memory for the kernel's buffers");
+  } catch (const std::system_error&) {
+    throw Napi::RangeError::New(
+        env, "the system gives no more threads; ask for fewer (--threads or CONVNOTES_THREADS)");
   }
 }
 

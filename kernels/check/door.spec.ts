@@ -7,6 +7,10 @@ import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
+const place = `${process.platform}-${process.arch}`;
+const built =
+  process.env.CONVNOTES_ADDON ?? join(import.meta.dirname, "..", "build", place, "convnotes.node");
+
 describe("the addon's door", function () {
   this.timeout(120_000);
   this.slow(30_000);
@@ -24,11 +28,34 @@ describe("the addon's door", function () {
     assert(Number(computed) > 500 && Number(refused) > 1000, stdout);
   });
 
+  it("says so where the system gives no threads, and works with fewer", function () {
+    if (spawnSync("prlimit", ["--version"]).status !== 0) this.skip();
+    const program = `
+      const addon = require(process.argv[1]);
+      const { readFileSync } = require("node:fs");
+      const pages = Number(readFileSync("/proc/self/statm", "latin1").split(" ")[0]);
+      const room = pages * 4096 + 2 ** 27;
+      require("node:child_process").spawnSync("prlimit", ["--pid", process.pid, "--as=" + room]);
+      try {
+        addon.start({ threads: 128 });
+      } catch (error) {
+        console.log(error.message);
+      }
+      addon.start({ threads: 2 });
+      const y = new Float32Array(2);
+      addon.run(addon.describe().kernels.indexOf("relu"), [new Float32Array([-1, 2]), [2]], [y, [2]], {});
+      console.log(y.join());
+    `;
+    const { status, signal, stdout, stderr } = spawnSync(process.execPath, ["-e", program, built], {
+      encoding: "utf8",
+    });
+    assert.equal(signal ?? status, 0, stderr);
+    assert.match(stdout, /^the system gives no more threads; ask for fewer .*\n0,2\n$/);
+  });
+
   // Results are chosen that would be other numbers in range where they lie, so no fault crashes here.
   describe("uses the numbers that it has checked", () => {
-    const place = `${process.platform}-${process.arch}`;
-    const built = join(import.meta.dirname, "..", "build", place, "convnotes.node");
-    const addon = createRequire(import.meta.url)(process.env.CONVNOTES_ADDON ?? built) as {
+    const addon = createRequire(import.meta.url)(built) as {
       describe(): { kernels: string[] };
       run(kernel: number, inputs: unknown[], outputs: unknown[], options: object): void;
     };

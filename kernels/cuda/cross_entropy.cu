@@ -41,10 +41,13 @@ struct Scores {
     return labels && static_cast<double>(labels[n]) == ignored;
   }
   __device__ __forceinline__ bool isWrong(int n) const {
-    return labels && (labels[n] < 0 || labels[n] >= classes);
+    return labels && !isClass(labels[n]);
   }
   __device__ __forceinline__ double weightOf(int64_t c) const {
     return weight ? static_cast<double>(weight[c]) : 1;
+  }
+  __device__ __forceinline__ bool isClass(int64_t label) const {
+    return label >= 0 && label < classes;
   }
   __device__ __forceinline__ double coefficient(int n, int c) const {
     const double t = labels ? (c == labels[n] ? 1 : 0)
@@ -55,7 +58,9 @@ struct Scores {
   __device__ __forceinline__ double countOf(int n) const {
     if (!labels) return 1;
     if (isIgnored(n)) return 0;
-    return isWrong(n) ? static_cast<double>(NAN) : weightOf(labels[n]);
+    // Read once: what leads to an address is what has been looked at.
+    const int64_t label = labels[n];
+    return isClass(label) ? weightOf(label) : static_cast<double>(NAN);
   }
 };
 

@@ -54,10 +54,18 @@ void Pool::reserve(size_t each, size_t together) {
 
 Pool::Pool(int threads, int64_t grain)
     : threads_(threads), grain_(grain), taking_(threads), scratch_(new Scratch[threads]) {
-  for (int t = 1; t < threads; t++) workers_.emplace_back([this, t] { work(t); });
+  try {
+    for (int t = 1; t < threads; t++) workers_.emplace_back([this, t] { work(t); });
+  } catch (...) {
+    // Those that did start must not outlive the team.
+    stop();
+    throw;
+  }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { stop(); }
+
+void Pool::stop() {
   stopping_ = true;
   started_.fetch_add(1);
   {

@@ -40,7 +40,10 @@ class Pool {
   /** Elements for which it is not worth to wake another thread: some ten microseconds of work. */
   static constexpr int64_t GRAIN = 32 * 1024;
 
-  /** Work of fewer than `grain` elements is not shared out; 0 shares out everything. */
+  /**
+   * Work of fewer than `grain` elements is not shared out; 0 shares out everything.
+   * Throws: system_error where the system gives no more threads.
+   */
   explicit Pool(int threads, int64_t grain = GRAIN);
   ~Pool();
   Pool(const Pool&) = delete;
@@ -72,6 +75,7 @@ class Pool {
   using Body = void (*)(const void*, int);
   void start(Body body, const void* context);
   void attempt(int thread);
+  void stop();
   void work(int thread);
   /** Waits until every thread of the team is here. */
   void barrier();
