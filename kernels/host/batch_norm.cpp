@@ -12,6 +12,8 @@
 // one value in each image, by sumLanes. Depth of n = N·A values: that of A, and N.
 // Bytes: forward 16 for each element (three readings and a writing), backward 12 to 20.
 // Threads share out channels, so the sums do not depend on how many there are.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): forward 59 %, dx 56 %, dγ 94 %, dβ
+// 75 %, each operand counted once.
 
 #include <cmath>
 

@@ -9,6 +9,8 @@
 // is read from front to back. Windows that cover the image without overlapping, as most do, write each
 // dx once; the others clear a pixel when the first window comes to it and add.
 // Bytes: 4 for each element of x and y, backward 4 more for dx.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): maximum 57 to 68 % forward, 53 to 99
+// % backward, in steps of networks.
 
 #include <cmath>
 #include <vector>

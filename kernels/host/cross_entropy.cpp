@@ -7,6 +7,8 @@
 // Exponentials are float32 vectors; everything after them, a few numbers for each score, is float64
 // and rounded once. Order of summation: classes ascending, samples ascending, in float64.
 // Bytes: 4 for each score forward, 8 backward. Threads share out samples.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): forward 4 %, backward 7 %, for 1000
+// classes: what is float64 binds it.
 
 #include <cmath>
 

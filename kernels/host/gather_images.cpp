@@ -4,6 +4,8 @@
 // spec/ops/gather_images.md, which the result equals. Weights are whole numbers of 2⁻²², so a pixel is a sum
 // in 32 bits: 255 · (2²² + a few) + 2²¹ < 2³¹. Threads share out images. Bytes: 1 for each pixel stored, 4 for
 // each pixel made.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): 3 % as images are: the sums of two
+// passes bind it, though one tap is all that there is.
 
 #include "gather_images.h"
 #include "loops.h"

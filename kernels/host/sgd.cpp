@@ -3,6 +3,8 @@
 // g' = g + λp;  b' = μb + (1 − τ)g', or g' at the first step;  p' = p − η·b', with Nesterov p − η(g' + μb'),
 // without momentum p − η·g'. Each operation rounds once; products go into their sums unrounded.
 // Bytes: 12 for each element, 20 with momentum; bound by memory.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): 155 %, with momentum 145 %; a copy
+// also reads what it overwrites.
 
 #include "loops.h"
 #include "ops.h"

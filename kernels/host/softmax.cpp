@@ -3,6 +3,8 @@
 // y = e^(x − a) / Σ e^(x − a) along an axis, a the largest; dx = y·(dy − Σ dy·y). Order and depth:
 // lines.h. The exponential is off by less than a unit of the last place (math.h).
 // Bytes: 12 for each element forward (the exponentials are kept in y), 16 backward.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): forward 34 %, which exponentials
+// bind, backward 87 %.
 
 #include "lines.h"
 #include "ops.h"

@@ -2,6 +2,7 @@
 //
 // y = Σ x along the axes that go; dx = dy for each of them, which is exact. The order of summation is
 // that of reduceSum. Bytes: 4 for each element read, 4 for each written.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): over pixels 67 %, backward 115 %.
 
 #include "ops.h"
 #include "reduce.h"

