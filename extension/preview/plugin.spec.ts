@@ -44,7 +44,7 @@ describe("Markdown plugin", () => {
       language: "zh",
     });
     const html = chinese.render(block(`import torch\n${net}\nnet(torch.rand(1, 1, 28, 29))`));
-    assert.match(html, /7,850 参数 · /);
+    assert.match(html, /7,850 个参数 · [\d,]+ 次乘加/);
     assert.match(html, /<p class="failed">Linear：in_features=784，但实际传入的是 812 个特征/);
   });
 

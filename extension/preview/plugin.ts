@@ -116,7 +116,8 @@ function networkTable(
       : `<p class="failed">${escape(inLanguage(failed.message, language))}</p>\n`;
   return (
     `<details class="convnotes-network" open>\n<summary><code>${escape(name)}</code> ` +
-    `${count(totals.parameters)} ${t.parameters} · ${count(totals.multiplyAdds)} ${t.multiplyAdds}</summary>\n` +
+    `${count(totals.parameters)} ${t.counted.parameters} · ` +
+    `${count(totals.multiplyAdds)} ${t.counted.multiplyAdds}</summary>\n` +
     `<table>\n<thead><tr>${head.map((h) => `<th>${escape(h)}</th>`).join("")}</tr></thead>\n` +
     `<tbody>\n${rows.join("\n")}\n</tbody>\n</table>\n${failure}</details>\n`
   );

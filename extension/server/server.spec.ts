@@ -125,7 +125,7 @@ describe("language server", function () {
       const head = lenet.replace("nn.Flatten()", "timm.pool()");
       await chinese.open(open, `import timm\n${head}`);
       const text = await chinese.hover(open, 11, 8);
-      assert.match(text, /未知: 不支持分析 timm 包/);
+      assert.match(text, /未知：不支持分析 timm 包/);
     } finally {
       await chinese.end();
     }
@@ -382,7 +382,10 @@ it("speaks Chinese to those who do", async function () {
   const editor = new Editor();
   await editor.begin("zh-cn");
   await editor.open("file:///a.py", lenet);
-  assert.match((await editor.lenses("file:///a.py"))[0], /61,706 参数 .*来自调用/);
+  assert.match(
+    (await editor.lenses("file:///a.py"))[0],
+    /61,706 个参数 · 416,520 次乘加 · .*（N = 1） · 输入 N×1×28×28（来自调用）$/,
+  );
   assert.equal(await editor.end(), 0);
 });
 
@@ -406,4 +409,8 @@ it("has the same settings and commands in both languages", () => {
   );
   assert.ok(said.length > 20);
   assert.deepEqual(Object.keys(translated).sort(), [...new Set(said)].sort());
+  const pages = readdirSync(join("extension", "media", "walkthrough"));
+  const english = pages.filter((name) => !name.includes(".nls."));
+  assert.ok(english.length >= 4);
+  for (const name of english) assert.ok(pages.includes(name.replace(".md", ".nls.zh-cn.md")), name);
 });

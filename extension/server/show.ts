@@ -33,6 +33,10 @@ export const words = {
     size: "size",
     parameters: "parameters",
     multiplyAdds: "multiply-adds",
+    /** Behind a number. */
+    counted: { parameters: "parameters", multiplyAdds: "multiply-adds" },
+    colon: ": ",
+    aside: (text: string) => ` (${text})`,
     field: "receptive field",
     memory: "activation memory",
     shared: "counted before",
@@ -60,13 +64,16 @@ export const words = {
     size: "尺寸",
     parameters: "参数",
     multiplyAdds: "乘加次数",
+    counted: { parameters: "个参数", multiplyAdds: "次乘加" },
+    colon: "：",
+    aside: (text: string) => `（${text}）`,
     field: "感受野",
     memory: "激活值内存",
     shared: "已计入",
     unknown: "未知",
     mean: "均值",
     std: "标准差",
-    zeros: "零",
+    zeros: "零值",
     notFinite: "非有限",
     computing: "正在计算输出……",
     noOutput: "没有输出",
@@ -96,9 +103,9 @@ export function networkText(network: Network, batch: number, language: Language)
   const { parameters, multiplyAdds, activationBytes, complete } = network.totals;
   const least = complete ? "" : `${t.atLeast} `;
   return [
-    `${least}${count(parameters)} ${t.parameters}`,
-    `${count(multiplyAdds)} ${t.multiplyAdds}`,
-    `${bytesText(activationBytes)} (N = ${batch})`,
+    `${least}${count(parameters)} ${t.counted.parameters}`,
+    `${count(multiplyAdds)} ${t.counted.multiplyAdds}`,
+    `${bytesText(activationBytes)}${t.aside(`N = ${batch}`)}`,
     inputText(network, language),
   ].join(" · ");
 }
@@ -108,8 +115,9 @@ export function inputText({ input }: Network, language: Language): string {
   const t = words[language];
   const { from, to, step } = input.interval ?? {};
   const steps = step === undefined ? "" : `${t.steps} ${step}`;
-  const interval = from === undefined ? "" : from === to ? `: ${from}` : `: ${from}…${to}${steps}`;
-  return `${t.input} ${shapeText(input.shape)} (${t.sources[input.source]}${interval})`;
+  const sizes = from === to ? String(from) : `${from}…${to}${steps}`;
+  const interval = from === undefined ? "" : `${t.colon}${sizes}`;
+  return `${t.input} ${shapeText(input.shape)}${t.aside(t.sources[input.source] + interval)}`;
 }
 
 /** Code, in which nothing is Markdown. */
@@ -135,7 +143,7 @@ export function layerMarkdown(call: LayerCall, language: Language): string {
     rows.push([
       t.parameters,
       `${count(call.parameters)} = ${literal(call.parameterFormula)}` +
-        (call.shared ? ` (${t.shared})` : ""),
+        (call.shared ? t.aside(t.shared) : ""),
     ]);
   if (call.multiplyAdds > 0) rows.push([t.multiplyAdds, count(call.multiplyAdds)]);
   if (call.receptiveField) rows.push([t.field, call.receptiveField.join("×")]);
@@ -146,7 +154,7 @@ export function layerMarkdown(call: LayerCall, language: Language): string {
     ...rows.map(([name, value]) => `| ${name} | ${value.replaceAll("|", "\\|")} |`),
   ];
   if (call.unknown !== undefined)
-    lines.push("", `${t.unknown}: ${plain(inLanguage(call.unknown, language))}`);
+    lines.push("", `${t.unknown}${t.colon}${plain(inLanguage(call.unknown, language))}`);
   return lines.join("\n");
 }
 
@@ -177,9 +185,11 @@ export function networkMarkdown(network: Network, language: Language): string {
       ]),
     ),
     "",
-    `${t.parameters}: ${count(network.totals.parameters)} · ` +
-      `${t.multiplyAdds}: ${count(network.totals.multiplyAdds)} · ` +
-      `${t.memory}: ${bytesText(network.totals.activationBytes)}`,
+    [
+      `${t.parameters}${t.colon}${count(network.totals.parameters)}`,
+      `${t.multiplyAdds}${t.colon}${count(network.totals.multiplyAdds)}`,
+      `${t.memory}${t.colon}${bytesText(network.totals.activationBytes)}`,
+    ].join(" · "),
     ...(network.failed ? ["", `**${inLanguage(network.failed.message, language)}**`] : []),
     "",
     "```",
@@ -235,7 +245,7 @@ export function outputMarkdown(
   const t = words[language];
   if (outputs === null) return `_${t.computing}_`;
   if ("unavailable" in outputs)
-    return `${t.noOutput}: ${plain(inLanguage(outputs.unavailable, language))}`;
+    return `${t.noOutput}${t.colon}${plain(inLanguage(outputs.unavailable, language))}`;
   const layer = outputs.layers.find((l) => l.call === call);
   if (layer === undefined) return "";
   const { picture, mean, std, min, max, zeros, notFinite, histogram } = layer;

@@ -47,5 +47,5 @@ export function statementMarkdown(
   const number = Number(chapter.slice(0, 2));
   const name = language === "zh" ? `第 ${number} 章` : `chapter ${number}`;
   const link = linked ? `[${name}](command:convnotes.chapter?${where})` : name;
-  return `> ${title} — ${link}`;
+  return `> ${title}${language === "zh" ? "——" : " — "}${link}`;
 }

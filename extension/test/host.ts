@@ -40,12 +40,13 @@ export interface ServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Lets tests run inside of the extension host; there are no notifications then. */
   readonly driven?: boolean;
+  /** The language of the workbench, such as `zh-cn`. */
   readonly locale?: string;
 }
 
 /** Throws: Error where the server is not installed or does not start. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
-  const { settings = {}, env = {}, driven = false } = options;
+  const { settings = {}, env = {}, driven = false, locale } = options;
   assert.ok(
     existsSync(join(vscode, "node_modules")),
     `no VS Code in ${folder}: run bash extension/test/hosts/setup.sh ${hostName}`,
@@ -68,6 +69,14 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
       ...settings,
     }),
   );
+  if (locale !== undefined) {
+    // It speaks a language that it has a pack for. This one is empty: its own words stay English.
+    const translations = { vscode: at("data", "pack.json") };
+    writeFileSync(translations.vscode, JSON.stringify({ contents: {} }));
+    const extensions = [{ extensionIdentifier: { id: "test.empty" }, version: "1.0.0" }];
+    const languages = { [locale]: { hash: "empty", label: locale, extensions, translations } };
+    writeFileSync(at("data", "languagepacks.json"), JSON.stringify(languages));
+  }
   const environment: NodeJS.ProcessEnv = {
     ...process.env,
     TMPDIR: at("tmp"),
@@ -90,6 +99,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
       ...[main, ...common, "--host", "127.0.0.1", "--port", String(port)],
       ...["--without-connection-token", "--disable-telemetry", "--disable-experiments"],
       ...["--disable-workspace-trust", ...(driven ? ["--enable-smoke-test-driver"] : [])],
+      ...(locale === undefined ? [] : ["--locale", locale]),
     ],
     // A group of its own, so that all of it can be ended.
     { stdio: ["ignore", log, log], detached: true, env: environment },

@@ -12,7 +12,15 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
 import type { Browser, Locator, Page } from "playwright-core";
-import { hostName, openBrowser, runInside, type Server, startServer, workbench } from "./host.js";
+import {
+  hostName,
+  openBrowser,
+  runInside,
+  type Server,
+  type ServerOptions,
+  startServer,
+  workbench,
+} from "./host.js";
 import { makeWorkspace } from "./workspace.mjs";
 
 const workspace = makeWorkspace();
@@ -37,6 +45,98 @@ describe(`VS Code (${hostName})`, function () {
     await (browser as Browser | undefined)?.close();
     rmSync(workspace, { recursive: true, force: true });
   });
+
+  afterEach(async function () {
+    const open = (page as Page | undefined)?.isClosed() === false;
+    if (this.currentTest?.state === "failed" && open) await shot("failed");
+  });
+
+  // ## What a user does
+
+  let page: Page;
+
+  /** A VS Code with the package installed, and a file open in it. */
+  async function begin(file: string, options: ServerOptions = {}): Promise<Server> {
+    const settings = {
+      "editor.hover.delay": 150,
+      "editor.fontSize": 13,
+      "editor.minimap.enabled": false,
+      "workbench.colorTheme": "Default Light Modern",
+      "files.exclude": { node_modules: true },
+      ...options.settings,
+    };
+    const server = await startServer({ ...options, settings });
+    await server.install(vsix);
+    page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+    const open = ["openFile", server.remote(join(workspace, file))] as const;
+    await page.goto(workbench(server, workspace, [open]));
+    return server;
+  }
+
+  const line = (text: string): Locator => page.locator(".view-line", { hasText: text }).first();
+  const shot = (name: string) => page.screenshot({ path: join(shots, `${name}.png`) });
+
+  /**
+   * Does it until it succeeds. What takes the focus closes palettes and hovers, and editors and panels
+   * that open or close take it when they are ready, which on a busy machine is late.
+   */
+  async function again<T>(times: number, attempt: () => Promise<T>): Promise<T> {
+    for (let i = 1; ; i++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (i === times) throw error;
+        // Whatever is half open, in a panel's frame or outside, is put away.
+        await page.locator("[id='workbench.parts.activitybar']").click();
+        await page.keyboard.press("Escape");
+        await page.waitForTimeout(250 * i);
+      }
+    }
+  }
+
+  /**
+   * Asks the palette for a command until `done` is seen. What was asked for may come late, and then must not
+   * be asked for twice: a theme would be toggled back, and a preview offers no preview.
+   */
+  const command = (name: string, done: Locator): Promise<void> =>
+    again(8, async () => {
+      if (await done.isVisible()) return;
+      const palette = page.locator(".quick-input-widget");
+      await page.keyboard.press("F1");
+      await palette.locator("input").first().fill(`>${name}`, { timeout: 3000 });
+      const row = palette.locator(".monaco-list-row", { hasText: name }).first();
+      await row.click({ timeout: 3000 });
+      await done.waitFor({ timeout: 15_000 });
+    });
+
+  /** A hover with these words. */
+  const hoverOver = (place: Locator, words: string): Promise<Locator> =>
+    again(8, async () => {
+      const shown = page.locator(".monaco-hover:not(.hidden)", { hasText: words }).first();
+      await place.hover({ timeout: 4000 });
+      await shown.waitFor({ timeout: 4000 });
+      return shown;
+    });
+
+  /** A panel's content lies in a frame inside of a frame. */
+  function panel(selector: string): Locator {
+    return page
+      .locator("iframe.webview.ready")
+      .last()
+      .contentFrame()
+      .locator("iframe#active-frame")
+      .contentFrame()
+      .locator(selector);
+  }
+
+  async function openFile(name: string, text: string): Promise<void> {
+    await command("View: Close All Editors", page.locator(".editor-group-container.empty"));
+    const row = page.locator(".explorer-folders-view .monaco-list-row", { hasText: name });
+    await again(3, async () => {
+      await row.first().dblclick({ timeout: 5000 });
+      await line(text).waitFor({ timeout: 15_000 });
+    });
+  }
 
   it("passes the tests inside of its extension host", async () => {
     const { lines } = await runInside(browser, workspace);
@@ -111,35 +211,22 @@ describe(`VS Code (${hostName})`, function () {
   });
 
   it("follows neighbouring files in a browser's extension host, and notices their changes", async () => {
-    const server = await startServer({
-      settings: { "remote.extensionKind": { "convnotes.convnotes-vscode": ["web"] } },
-    });
-    const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
     const file = join(workspace, "blocks", "residual.py");
     const before = readFileSync(file, "utf8");
-    const hint = (text: string) =>
-      page.locator(".view-line", { hasText: text }).first().waitFor({ timeout: 90_000 });
+    const settings = { "remote.extensionKind": { "convnotes.convnotes-vscode": ["web"] } };
+    const server = await begin("stages.py", { settings });
     try {
-      await server.install(vsix);
-      const open = ["openFile", server.remote(join(workspace, "stages.py"))] as const;
-      await page.goto(workbench(server, workspace, [open]));
-      await hint("→ N×6272");
+      await line("→ N×6272").waitFor({ timeout: 90_000 });
       // Outputs are computed by a worker of the worker.
       const layer = page.locator(".view-line span span", { hasText: "Conv2d" }).first();
-      const picture = page.locator(".monaco-hover:not(.hidden) img").first();
-      for (let i = 0; i < 20 && !(await picture.isVisible()); i++) {
-        await page.mouse.move(900, 700);
-        await layer.hover();
-        await page.waitForTimeout(1500);
-      }
-      assert.ok(await picture.isVisible());
+      await (await hoverOver(layer, "mean")).locator("img").first().waitFor();
       await page.mouse.move(900, 700);
       writeFileSync(file, before.replace("self.body(x) + x", "self.body(x)[:, :4]"));
-      await hint("→ N×3136");
+      await line("→ N×3136").waitFor({ timeout: 60_000 });
       rmSync(file);
-      await hint("→ ?");
+      await line("→ ?").waitFor({ timeout: 60_000 });
     } catch (error) {
-      await page.screenshot({ path: join(shots, "failed.png") });
+      await shot("failed");
       throw error;
     } finally {
       writeFileSync(file, before);
@@ -150,96 +237,14 @@ describe(`VS Code (${hostName})`, function () {
 
   describe("with the package installed", () => {
     let server: Server;
-    let page: Page;
 
     before(async () => {
-      server = await startServer({
-        settings: {
-          "editor.hover.delay": 150,
-          "editor.fontSize": 13,
-          "editor.minimap.enabled": false,
-          "workbench.colorTheme": "Default Light Modern",
-          "files.exclude": { node_modules: true },
-        },
-      });
-      await server.install(vsix);
-      page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
-      await page.goto(
-        workbench(server, workspace, [["openFile", server.remote(join(workspace, "lenet.py"))]]),
-      );
+      server = await begin("lenet.py");
       await line("nn.Conv2d").waitFor({ timeout: 60_000 });
     });
     after(async () => {
       await (server as Server | undefined)?.stop();
     });
-    afterEach(async function () {
-      if (this.currentTest?.state === "failed") await shot("failed");
-    });
-
-    const line = (text: string): Locator => page.locator(".view-line", { hasText: text }).first();
-    const shot = (name: string) => page.screenshot({ path: join(shots, `${name}.png`) });
-
-    /**
-     * Does it until it succeeds. What takes the focus closes palettes and hovers, and editors and panels
-     * that open or close take it when they are ready, which on a busy machine is late.
-     */
-    async function again<T>(times: number, attempt: () => Promise<T>): Promise<T> {
-      for (let i = 1; ; i++) {
-        try {
-          return await attempt();
-        } catch (error) {
-          if (i === times) throw error;
-          // Whatever is half open, in a panel's frame or outside, is put away.
-          await page.locator("[id='workbench.parts.activitybar']").click();
-          await page.keyboard.press("Escape");
-          await page.waitForTimeout(250 * i);
-        }
-      }
-    }
-
-    /**
-     * Asks the palette for a command until `done` is seen. What was asked for may come late, and then must not
-     * be asked for twice: a theme would be toggled back, and a preview offers no preview.
-     */
-    const command = (name: string, done: Locator): Promise<void> =>
-      again(8, async () => {
-        if (await done.isVisible()) return;
-        const palette = page.locator(".quick-input-widget");
-        await page.keyboard.press("F1");
-        await palette.locator("input").first().fill(`>${name}`, { timeout: 3000 });
-        const row = palette.locator(".monaco-list-row", { hasText: name }).first();
-        await row.click({ timeout: 3000 });
-        await done.waitFor({ timeout: 15_000 });
-      });
-
-    /** A hover with these words. */
-    const hoverOver = (place: Locator, words: string): Promise<Locator> =>
-      again(8, async () => {
-        const shown = page.locator(".monaco-hover:not(.hidden)", { hasText: words }).first();
-        await place.hover({ timeout: 4000 });
-        await shown.waitFor({ timeout: 4000 });
-        return shown;
-      });
-
-    /** A panel's content lies in a frame inside of a frame. */
-    function panel(selector: string): Locator {
-      return page
-        .locator("iframe.webview.ready")
-        .last()
-        .contentFrame()
-        .locator("iframe#active-frame")
-        .contentFrame()
-        .locator(selector);
-    }
-
-    async function openFile(name: string, text: string): Promise<void> {
-      await command("View: Close All Editors", page.locator(".editor-group-container.empty"));
-      const row = page.locator(".explorer-folders-view .monaco-list-row", { hasText: name });
-      await again(3, async () => {
-        await row.first().dblclick({ timeout: 5000 });
-        await line(text).waitFor({ timeout: 15_000 });
-      });
-    }
 
     it("shows hints behind the layers and lenses above the network", async () => {
       await line("→ N×6×28×28").waitFor({ timeout: 30_000 });
@@ -368,6 +373,58 @@ describe(`VS Code (${hostName})`, function () {
       await openFile("batch_norm.ipynb", "nn.BatchNorm2d");
       await line("→ N×6×24×24").waitFor({ timeout: 30_000 });
       await shot("notebook");
+    });
+  });
+
+  describe("in Chinese", () => {
+    let server: Server;
+    before(async () => {
+      server = await begin("wrong.py", { locale: "zh-cn" });
+    });
+    after(async () => {
+      await (server as Server | undefined)?.stop();
+    });
+
+    it("says above a network, in a hover and of a wrong number what it says", async () => {
+      const lens = page.locator(".codelens-decoration a", { hasText: "个参数" }).first();
+      await lens.waitFor({ timeout: 90_000 });
+      assert.match((await lens.textContent()) ?? "", /次乘加.*输入.N×3×32×32（来自调用）/s);
+      await page.locator(".codelens-decoration a", { hasText: "查看输出" }).first().waitFor();
+      const why = "in_features=1024，但实际传入的是 2048 个特征（输入为 N×2048）";
+      await page.locator(".squiggly-error").first().waitFor();
+      await hoverOver(line("1024").locator("span", { hasText: "1024" }).last(), why);
+      const problems = page.locator(".markers-panel .monaco-list-row", { hasText: why });
+      await command("View: Toggle Problems", problems.first());
+      const layer = line("nn.Conv2d(3, 16").locator("span span", { hasText: "Conv2d" }).first();
+      const shown = await hoverOver(layer, "乘加次数");
+      assert.match(
+        (await shown.textContent()) ?? "",
+        /感受野.*有几个卷积核，就有几个通道。——第 3 章/s,
+      );
+      await page.waitForTimeout(300);
+      await shot("chinese");
+      await page.keyboard.press("Escape");
+    });
+
+    it("has commands, a view and a walkthrough", async () => {
+      await page.locator(".pane-header", { hasText: "网络" }).waitFor();
+      const row = (text: string) =>
+        page.locator(".quick-input-widget .monaco-list-row", { hasText: text }).first();
+      await again(8, async () => {
+        await page.keyboard.press("F1");
+        const palette = page.locator(".quick-input-widget input").first();
+        await palette.fill(">convnotes", { timeout: 3000 });
+        for (const title of ["查看各层输出", "网络概要", "选择输入尺寸"])
+          await row(title).waitFor({ timeout: 3000 });
+      });
+      await page.keyboard.press("Escape");
+      await command("Welcome: Open Walkthrough", row("代码之处见网络"));
+      await row("代码之处见网络").click();
+      // Its pages are shown where there is room for them.
+      await page.setViewportSize({ width: 1600, height: 860 });
+      await page.locator(".step-title", { hasText: "看到每一个形状" }).waitFor({ timeout: 15_000 });
+      await panel("p").filter({ hasText: "LeNet 适用 28 到 31 像素" }).waitFor({ timeout: 15_000 });
+      await shot("chinese-walkthrough");
     });
   });
 });
