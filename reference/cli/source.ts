@@ -6,7 +6,7 @@
 
 import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
-import { basename, dirname, extname, join, resolve } from "node:path";
+import { basename, dirname, extname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
   createFrontEnd,
@@ -64,7 +64,8 @@ function neighboursOf(file: string): Neighbour {
     for (const candidate of [`${path}.py`, join(path, "__init__.py")]) {
       if (!existsSync(candidate)) continue;
       const real = realpathSync(candidate);
-      return real.startsWith(root) && basename(real).endsWith(".py") ? readDocument(real) : null;
+      const inside = real.startsWith(root.endsWith(sep) ? root : root + sep);
+      return inside && basename(real).endsWith(".py") ? readDocument(real) : null;
     }
     return null;
   };

@@ -2,9 +2,9 @@
 //
 // The command line uses the same front end as the editor.
 
-import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, doesNotMatch, match, strictEqual } from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -53,6 +53,20 @@ describe("the command on PyTorch source", () => {
     strictEqual(status, 1);
     match(stdout, /net\.10 +Sigmoid/);
     match(stdout, /error: .*wrong\.py:20: Linear: in_features=85, but 84 features arrive/);
+  });
+
+  it("follows imports into the folder of the file, and into none that is only named alike", () => {
+    mkdirSync(join(folder, "net"));
+    writeFileSync(join(folder, "net", "inside.py"), "width = 3\n");
+    writeFileSync(join(folder, "net_outside.py"), "width = 3\n");
+    const summaryOf = (from: string) => {
+      const file = join(folder, "net", "net.py");
+      const text = `from torch import nn\nfrom ${from} import width\nnet = nn.Linear(4, width)\n`;
+      writeFileSync(file, text);
+      return convnotes("summary", file).stdout;
+    };
+    match(summaryOf(".inside"), /^parameters: 15$/m);
+    doesNotMatch(summaryOf("..net_outside"), /^parameters: 15$/m);
   });
 
   it("says what there is when a name is wrong", () => {
