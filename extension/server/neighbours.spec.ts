@@ -193,8 +193,11 @@ describe("neighbours of a worker", function () {
     await editor.open(uri, source);
     assert.deepEqual(await hints(editor, uri, unknown), unknown);
     const ticking = setInterval(() => waiting.splice(0).forEach((wake) => wake()), 100);
-    await becomes(editor, uri, known);
-    clearInterval(ticking);
+    try {
+      await becomes(editor, uri, known);
+    } finally {
+      clearInterval(ticking);
+    }
   });
 
   it("may never come: the rest is shown", async () => {
