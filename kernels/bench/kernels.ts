@@ -96,9 +96,12 @@ function kernelsOf(where: string, body: () => unknown): void {
   convnotes.registerBackend(kernels);
 }
 
-/** Forward, and backward from a gradient that is drawn. */
+const leaves: Tensor[] = [];
+
+/** Forward, and backward from a gradient that is drawn; earlier gradients would be added to. */
 function both(body: () => Tensor): () => void {
   return () => {
+    for (const leaf of leaves) leaf.grad = null;
     const y = body();
     const dy = convnotes.rand([...y.shape]);
     y.backward(y.size === 1 ? undefined : dy);
@@ -108,6 +111,7 @@ function both(body: () => Tensor): () => void {
 const drawn = (...shape: number[]): Tensor => {
   const t = convnotes.rand(shape);
   t.requiresGrad = true;
+  leaves.push(t);
   return t;
 };
 
