@@ -65,8 +65,7 @@ const sanitizers = {
 };
 
 setUp({ tools: true });
-for (const [name, kind] of Object.entries(sanitizers)) {
-  const { preload, options, knocks, tests, start } = kind;
+for (const [name, { preload, options, knocks, tests, start }] of Object.entries(sanitizers)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   const build = [join(kernels, "addon", "build.mjs"), "--strict", `--sanitize=${name}`];
   run(`building with ${name} checks`, process.execPath, build);

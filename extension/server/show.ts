@@ -190,7 +190,7 @@ export function networkMarkdown(network: Network, language: Language): string {
       `${t.multiplyAdds}${t.colon}${count(network.totals.multiplyAdds)}`,
       `${t.memory}${t.colon}${bytesText(network.totals.activationBytes)}`,
     ].join(" · "),
-    ...(network.failed ? ["", `**${inLanguage(network.failed.message, language)}**`] : []),
+    ...(network.failed ? ["", `**${plain(inLanguage(network.failed.message, language))}**`] : []),
     "",
     "```",
     network.printed,
