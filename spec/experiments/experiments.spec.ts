@@ -5,11 +5,12 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { builtInDataset, type EpochEvent } from "convnotes";
+import fc from "fast-check";
 import { projectRoot } from "../statements.js";
 import { firstStepBelow, judge, type Outcome, read, runningMean, runOnce } from "./experiment.js";
 import { experiments } from "./experiments.js";
 import { epochTable, page, spread, summaryTable } from "./page.js";
-import { plotSvg } from "./plot.js";
+import { pathThrough, plotSvg } from "./plot.js";
 
 const epoch = (number: number, loss: number, validationAccuracy: number): EpochEvent => ({
   type: "epoch",
@@ -148,6 +149,25 @@ describe("experiments: the page", () => {
     assert.match(own, /fast, 0\.875 ± 0\.125; slow & steady, 0\.625 ± 0\.125/);
     assert.ok(own.includes(experiment.reading));
     assert.ok(!other.includes(experiment.reading));
+  });
+
+  it("a line of many points is drawn by those that can be seen", () => {
+    const point = fc.tuple(fc.double({ min: 0, max: 3, noNaN: true }), fc.nat(300));
+    fc.assert(
+      fc.property(fc.array(point, { minLength: 1, maxLength: 300 }), (points) => {
+        points.sort(([a], [b]) => a - b);
+        const drawn = pathThrough(points)
+          .split(/[ML]/)
+          .slice(1)
+          .map((p) => Number(p.split(" ")[1]));
+        assert.deepEqual([drawn[0], drawn.at(-1)], [points[0][1], points.at(-1)![1]]);
+        // Each column reaches as far as before, so the whole does.
+        for (const most of [Math.min, Math.max])
+          assert.equal(most(...drawn), most(...points.map(([, y]) => y)));
+      }),
+    );
+    const many = Array.from({ length: 4000 }, (_, i) => [i / 1000, Math.sin(i) * 100] as const);
+    assert.equal(pathThrough(many).match(/[ML]/g)!.length, 4 * 4);
   });
 
   it("the plot has a line for each seed and their mean, in both panels, and finite numbers", () => {

@@ -104,13 +104,32 @@ export function plotSvg(title: string, outcomes: readonly Outcome[]): string {
   );
 }
 
+/**
+ * A line on the screen. Of points in one column, a unit wide, the first, the lowest, the highest and the last
+ * draw what all of them would.
+ */
+export function pathThrough(points: readonly Point[]): string {
+  const columns = new Map<
+    number,
+    { first: number; lowest: number; highest: number; last: number }
+  >();
+  points.forEach(([x, y], i) => {
+    const column = columns.get(Math.floor(x)) ?? { first: i, lowest: i, highest: i, last: i };
+    if (y < points[column.lowest][1]) column.lowest = i;
+    if (y > points[column.highest][1]) column.highest = i;
+    columns.set(Math.floor(x), { ...column, last: i });
+  });
+  const seen = new Set([...columns.values()].flatMap((column) => Object.values(column)));
+  return points
+    .filter((_, i) => seen.has(i))
+    .map(([x, y], i) => `${i === 0 ? "M" : "L"}${x.toFixed(1)} ${y.toFixed(1)}`)
+    .join("");
+}
+
 function drawPanel({ title, axis, left, right, top, lines }: Panel): string[] {
   const x = (v: number) => left + (v / right) * panel.width;
   const y = (v: number) => margin.top + (1 - v / top) * panel.height;
-  const path = (points: readonly Point[]) =>
-    points
-      .map(([u, v], i) => `${i === 0 ? "M" : "L"}${x(u).toFixed(1)} ${y(v).toFixed(1)}`)
-      .join("");
+  const path = (points: readonly Point[]) => pathThrough(points.map(([u, v]) => [x(u), y(v)]));
   const bottom = margin.top + panel.height;
   return [
     `<text x="${left}" y="24" font-weight="600">${title}</text>`,
